@@ -1,0 +1,1 @@
+"""The four wire formats. Each package exports `DIALECT`; none imports another."""
