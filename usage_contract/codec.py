@@ -1,7 +1,7 @@
 """Events and intents to bytes and back.
 
 One JSON object, defaults left out, keys as in `usage_contract.event`. On a Redis stream it is the field `event` beside
-`v` (schema version), `producer` and `segment`, so that an entry which cannot be decoded still counts against its segment.
+`v` (schema version), `producer` and `segment`, so that an entry that cannot be decoded counts against its segment too.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The usage event: one per upstream attempt, minted by the gateway; and the intent that goes before it.
 
-`event_id` (UUIDv7) names the attempt and is the ledger's key; `request_id` groups the attempts of one call. Neither ever
-holds a prompt, an answer, a credential or a provider's error text.
+`event_id` (UUIDv7) names the attempt and is the ledger's key; `request_id` groups the attempts of one call. Neither
+ever holds a prompt, an answer, a credential or a provider's error text.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Status = Literal["success", "error", "cancelled", "lost"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
-    """Token classes of one attempt. `input` and `output` are totals; the others are parts of them (see wire.neutral)."""
+    """Token classes of one attempt. `input` and `output` are totals, the others parts of them (see wire.neutral)."""
 
     input: int = 0
     cache_read: int = 0
@@ -107,7 +107,7 @@ class UsageEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """How many events of a segment are safe for good. A segment is deleted once `stored + dead_lettered` equals its count."""
+    """How many events of a segment are safe. It is deleted once `stored + dead_lettered` equals its count."""
 
     producer: str
     segment: int

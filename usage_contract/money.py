@@ -30,7 +30,7 @@ def tokens_cost(tokens: int, usd_per_million: Decimal) -> int:
 
 
 def json_number(pico: int) -> str:
-    """The exact amount in US dollars as JSON number text, without exponent or trailing zeros: 1500000 -> "0.0000015"."""
+    """The exact amount in US dollars as JSON number text, no exponent, no trailing zeros: 1500000 -> "0.0000015"."""
     sign = "-" if pico < 0 else ""
     whole, fraction = divmod(abs(pico), PICO)
     if not fraction:

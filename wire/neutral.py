@@ -3,8 +3,8 @@
 Dialects parse into these types and render from them; they never see each other. Three rules keep it honest:
 
 * What a dialect says and the model has a field for goes into that field, in the meaning documented here.
-* What only that dialect can say is kept whole: a `Native` part, a `NativeTool`, or an entry of `Request.extra`. The same
-  dialect gives it back unchanged; any other one reports it as dropped, by the path the caller used.
+* What only that dialect can say is kept whole: a `Native` part, a `NativeTool`, or an entry of `Request.extra`. The
+  same dialect gives it back unchanged; any other one reports it as dropped, by the path the caller used.
 * Functions never mutate these values; use `msgspec.structs.replace`.
 
 `path` on a part is where it stood in the caller's body (`messages[2].content[0]`), so that a refusal or a dropped
@@ -107,7 +107,7 @@ class Thinking(Struct, frozen=True, kw_only=True):
 
 
 class ToolCall(Struct, frozen=True, kw_only=True):
-    """A call of one of the caller's tools. `arguments` is the JSON text as the model wrote it (custom tools: any text)."""
+    """A call of one of the caller's tools. `arguments` is JSON text as the model wrote it (custom tools: any text)."""
 
     id: str
     name: str
