@@ -63,6 +63,7 @@ class Text(Struct, frozen=True, kw_only=True):
     item_id: str | None = None  # the Responses item it belongs to
     phase: str | None = None  # Responses: "commentary" | "final_answer", given back as it came
     cache: CacheMark | None = None
+    extra: dict[str, Any] | None = None  # fields of the part that only its dialect has, given back to it
     path: str = ""
 
 
@@ -71,6 +72,7 @@ class Image(Struct, frozen=True, kw_only=True):
     detail: str | None = None  # OpenAI: auto | low | high
     cache: CacheMark | None = None
     signature: str | None = None
+    extra: dict[str, Any] | None = None  # fields of the part that only its dialect has, given back to it
     path: str = ""
 
 
@@ -89,6 +91,7 @@ class Document(Struct, frozen=True, kw_only=True):
     context: str | None = None
     citations: bool | None = None  # ask for citations of it (Anthropic)
     cache: CacheMark | None = None
+    extra: dict[str, Any] | None = None  # fields of the part that only its dialect has, given back to it
     path: str = ""
 
 
@@ -117,6 +120,7 @@ class ToolCall(Struct, frozen=True, kw_only=True):
     item_id: str | None = None  # Responses item id (fc_...)
     namespace: str | None = None  # Responses tool namespace
     cache: CacheMark | None = None
+    extra: dict[str, Any] | None = None  # fields of the part that only its dialect has, given back to it
     path: str = ""
 
 
@@ -130,6 +134,7 @@ class ToolResult(Struct, frozen=True, kw_only=True):
     is_error: bool | None = None
     kind: Literal["function", "custom"] = "function"
     cache: CacheMark | None = None
+    extra: dict[str, Any] | None = None  # fields of the part that only its dialect has, given back to it
     path: str = ""
 
 
