@@ -1,0 +1,87 @@
+"""Fixtures for every test: real Redis and Postgres, and servers that a fault test may break."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from redis import Redis
+
+from tests.replay import Upstream
+from tests.services import (
+    PostgresServer,
+    RedisServer,
+    Server,
+    ServiceUnavailable,
+    fresh_database,
+    running,
+    session_postgres,
+    session_redis,
+)
+
+
+@pytest.fixture(scope="session")
+def redis_server_url() -> Iterator[str]:
+    """The session's Redis; tests take `redis_url`."""
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(session_redis())
+        except ServiceUnavailable as reason:
+            pytest.skip(f"no Redis for tests: {reason}; set TOLLGATE_TEST_REDIS_URL")
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_server_url() -> Iterator[str]:
+    """The session's Postgres; tests take `postgres_url`."""
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(session_postgres())
+        except ServiceUnavailable as reason:
+            pytest.skip(f"no Postgres for tests: {reason}; set TOLLGATE_TEST_POSTGRES_URL")
+        yield url
+
+
+@pytest.fixture
+def redis_url(redis_server_url: str) -> str:
+    """A Redis database that is empty at the start of the test."""
+    with Redis.from_url(redis_server_url) as client:
+        client.flushdb()
+    return redis_server_url
+
+
+@pytest.fixture
+def postgres_url(postgres_server_url: str) -> Iterator[str]:
+    """An empty Postgres database of the test's own."""
+    with fresh_database(postgres_server_url) as url:
+        yield url
+
+
+@pytest.fixture
+def redis_server() -> Iterator[Server]:
+    """A Redis of the test's own, started, to stop, kill or pause."""
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(running(RedisServer))
+        except ServiceUnavailable as reason:
+            pytest.skip(f"no Redis for tests: {reason}")
+        yield server
+
+
+@pytest.fixture
+def postgres_server() -> Iterator[Server]:
+    """A Postgres of the test's own, started, to stop, kill or pause. It costs about two seconds."""
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(running(PostgresServer))
+        except ServiceUnavailable as reason:
+            pytest.skip(f"no Postgres for tests: {reason}")
+        yield server
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    """A loopback server in a provider's place, with no answers yet."""
+    with Upstream() as server:
+        yield server
