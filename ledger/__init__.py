@@ -1,0 +1,1 @@
+"""The ledger: table definitions, migrations and queries of usage. Knows no stream, no spool and no provider."""
