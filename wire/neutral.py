@@ -176,6 +176,7 @@ class Tool(Struct, frozen=True, kw_only=True):
     format: dict[str, Any] | None = None  # grammar of a custom tool
     cache: CacheMark | None = None
     extra: dict[str, Any] | None = None
+    namespace: dict[str, Any] | None = None  # Responses: the namespace it was declared in, its other tools left out
     path: str = ""
 
 
@@ -252,6 +253,7 @@ class Request(Struct, frozen=True, kw_only=True):
     service_tier: str | None = None
     store: bool | None = None
     prompt_cache_key: str | None = None
+    encrypted_reasoning: bool = False  # reasoning must come back in a form that can be handed in again (Responses)
     extra: dict[str, Any] = {}  # top-level fields with no place above: name (path) in the dialect -> value, as given
 
 
