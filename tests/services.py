@@ -16,7 +16,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -352,7 +351,7 @@ def binary(name: str) -> Path:
     """An installed server program, installed first where root may. Raises ServiceUnavailable with the reason."""
     found = shutil.which(name)
     if found is None:
-        _install(name)
+        _install(f"{name}={name}")
         found = shutil.which(name)
     if found is None:
         raise ServiceUnavailable(f"{name} is not installed")
@@ -363,7 +362,7 @@ def binary(name: str) -> Path:
 def postgres_binaries() -> Path:
     """The folder of the newest installed Postgres's programs. Raises ServiceUnavailable with the reason."""
     if not _postgres_folders():
-        _install("postgresql")
+        _install("/usr/lib/postgresql/*/bin/initdb=postgresql")
     folders = _postgres_folders()
     if not folders:
         raise ServiceUnavailable("postgresql is not installed")
@@ -392,8 +391,7 @@ def _install(package: str) -> None:
     script = Path(__file__).resolve().parents[1] / "scripts" / "system-packages"
     done = subprocess.run(["/bin/sh", str(script), package], capture_output=True, text=True, timeout=600, check=False)
     if done.returncode:
-        raise ServiceUnavailable(f"{package} is not installed, and: {(done.stderr or done.stdout).strip()[-500:]}")
-    print(f"installed {package} for the tests", file=sys.stderr)  # noqa: T201
+        raise ServiceUnavailable((done.stderr or done.stdout).strip()[-500:])
 
 
 __all__ = [

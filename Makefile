@@ -1,0 +1,37 @@
+# Two commands are enough: `make up` runs Tollgate, `make test` tests it. `make` alone lists the rest.
+.DEFAULT_GOAL := help
+.PHONY: help setup up test check lock bench compose-test
+export PYTHON ?= python3
+PACKAGES := gateway ledger local_llm tollgate usage_contract usage_worker wire
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
+
+setup: ## Put everything that development needs into .venv and ui/node_modules
+	@sh scripts/setup dev
+
+up: ## Run Tollgate: gateway, page, usage worker, and the local model where there is one (ARGS="--port 9000")
+	@sh scripts/setup up
+	@exec .venv/bin/tollgate up $(ARGS)
+
+test: setup ## Run the whole suite, with a real Redis and Postgres (ARGS="-k name")
+	@sh scripts/system-packages redis-server=redis-server '/usr/lib/postgresql/*/bin/initdb=postgresql' \
+	  node=nodejs chromium=chromium || echo "some tests will be skipped"
+	@exec .venv/bin/python -m pytest $(ARGS)
+
+check: setup ## Lint, format, types, import direction, the page's JavaScript
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy $(PACKAGES) tests
+	.venv/bin/lint-imports
+	.venv/bin/python -m pytest -q -p no:cacheprovider tests/test_architecture.py
+	sh scripts/check-page
+
+lock: setup ## Write the lock files again (ARGS="--upgrade" takes the newest versions)
+	@sh scripts/lock $(ARGS)
+
+bench: setup ## Measure, beside nginx and where they are installed the peers
+	@exec .venv/bin/python -m bench $(ARGS)
+
+compose-test: ## Build and start the stack, follow a call to its row in the ledger, and take it down again
+	@sh tests/e2e/compose/run
