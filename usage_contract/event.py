@@ -66,7 +66,8 @@ class Intent:
     price: dict[str, Any] | None = None  # see gateway.pricing: the price the cost is computed from
     input_estimate: int = 0  # tokens
     output_cap: int | None = None  # tokens
-    cost_estimate_pico: int | None = None  # what a lost attempt costs: input estimate and half the cap, priced
+    output_guess: int = 0  # tokens: what a lost attempt is taken to have generated, at most half the cap
+    cost_estimate_pico: int | None = None  # what a lost attempt costs: input estimate and output guess, priced
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
