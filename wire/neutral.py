@@ -106,6 +106,7 @@ class Thinking(Struct, frozen=True, kw_only=True):
     item_id: str | None = None  # Responses reasoning item id
     origin: DialectName | None = None  # signatures and opaque blobs go back only to the dialect that made them
     details: tuple[dict[str, Any], ...] | None = None  # OpenRouter `reasoning_details`, kept whole
+    extra: dict[str, Any] | None = None  # fields of the part that only its dialect has, given back to it
     path: str = ""
 
 
