@@ -1,0 +1,98 @@
+"""What a caller asks, read from its bytes: as little as routing and metering need. The dialect does the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from gateway.exchange import Exchange
+from gateway.surfaces import Surface
+from wire.errors import BadRequest
+
+_MAX_TAG = 255
+_OUTPUT_CAPS = ("max_completion_tokens", "max_tokens", "max_output_tokens", "maxOutputTokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """`raw` is the body as it came, `body` the same parsed. `strict`: what cannot be carried is an error."""
+
+    surface: Surface
+    raw: bytes
+    body: dict[str, Any]
+    model: str
+    stream: bool
+    user: str | None
+    session_id: str | None
+    strict: bool
+    include_usage: bool
+    output_cap: int | None
+
+
+def read_ask(exchange: Exchange, surface: Surface, raw: bytes) -> Ask:
+    """Raises BadRequest naming the field."""
+    body = _parse(raw)
+    model = exchange.params.get("model") or body.get("model")
+    if not isinstance(model, str) or not model.strip():
+        raise BadRequest("'model' is required and must be a non-empty string", param="model")
+    turns = body.get(surface.turns)
+    if not turns or (surface.turns != "input" and not isinstance(turns, list)):
+        raise BadRequest(f"'{surface.turns}' is required and must not be empty", param=surface.turns)
+    stream = surface.stream if surface.stream is not None else _flag(body, "stream")
+    options = body.get("stream_options")
+    return Ask(
+        surface=surface,
+        raw=raw,
+        body=body,
+        model=model.strip(),
+        stream=stream,
+        user=_named_user(body, surface.user_field),
+        session_id=_tag(exchange.header(b"x-session-id")),
+        strict=_flag(body, "strict") or exchange.header(b"x-tollgate-strict") in ("1", "true"),
+        include_usage=isinstance(options, dict) and options.get("include_usage") is True,
+        output_cap=_output_cap(body),
+    )
+
+
+def _output_cap(body: dict[str, Any]) -> int | None:
+    """Most tokens that the answer may hold, by whatever name the dialect has for it; for estimates only."""
+    settings = body.get("generationConfig") or body.get("generation_config")
+    places = (body, settings) if isinstance(settings, dict) else (body,)
+    found = (place.get(name) for place in places for name in _OUTPUT_CAPS)
+    return next((value for value in found if type(value) is int and value > 0), None)
+
+
+def _parse(raw: bytes) -> dict[str, Any]:
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"The request body is not valid JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise BadRequest("The request body must be a JSON object")
+    return body
+
+
+def _flag(body: dict[str, Any], name: str) -> bool:
+    value = body.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise BadRequest(f"'{name}' must be true or false", param=name)
+    return bool(value)
+
+
+def _named_user(body: dict[str, Any], field: str | None) -> str | None:
+    """The user that the body names, at `user` or `metadata.user_id`."""
+    if field is None:
+        return None
+    value: Any = body
+    for part in field.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    if value is not None and not isinstance(value, str):
+        raise BadRequest(f"'{field}' must be a string", param=field)
+    return _tag(value)
+
+
+def _tag(value: str | None) -> str | None:
+    """A tag fit for a row: bounded, no NUL (Postgres takes none), None when empty."""
+    return value.replace("\x00", "")[:_MAX_TAG] or None if value else None

@@ -1,0 +1,113 @@
+"""A conversation turn from first byte to settled row. Every surface ends here; there is no second way to a provider."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+
+from gateway.accounts.credentials import find_credential
+from gateway.accounts.keys import Keys
+from gateway.calls.ask import read_ask
+from gateway.calls.prepare import passed_headers, prepare
+from gateway.calls.retry import Next, next_attempt
+from gateway.calls.trial import Trial, Turn
+from gateway.exchange import Exchange
+from gateway.metering.settlement import Call, Metering
+from gateway.models import Models
+from gateway.routing.resolve import Target
+from gateway.settings import UpstreamSection
+from gateway.surfaces import Surface
+from gateway.upstream import Upstream
+from usage_contract.event import Caller
+from wire.errors import GatewayError
+from wire.estimate import estimate_tokens
+from wire.neutral import Stamp
+
+
+class Calls:
+    """Serves inference paths. One per process; its parts come from the composition root."""
+
+    def __init__(
+        self,
+        *,
+        keys: Keys,
+        models: Models,
+        metering: Metering,
+        upstream: Upstream,
+        limits: UpstreamSection,
+        max_body_bytes: int,
+    ) -> None:
+        self._keys = keys
+        self._models = models
+        self._metering = metering
+        self._upstream = upstream
+        self._limits = limits
+        self._max_body = max_body_bytes
+
+    async def chat(self, exchange: Exchange, surface: Surface) -> None:
+        """Answer one call. Raises GatewayError while nothing has been sent; later errors end the stream in-band."""
+        principal = await self._keys.authenticate(find_credential(exchange.header))
+        ask = read_ask(exchange, surface, await exchange.body(self._max_body))
+        user_id, end_user = await self._keys.payer(principal, ask.user, field=surface.user_field or "user")
+        caller = Caller(
+            key_id=principal.key.id if principal.key else None,
+            user_id=user_id,
+            session_id=ask.session_id,
+            end_user=end_user,
+        )
+        metered = Call(
+            request_id=exchange.request_id,
+            surface=surface.path,
+            model_asked=ask.model,
+            caller=caller,
+            stream=ask.stream,
+        )
+        created = self._metering.clock() // 1_000_000_000
+        stamp = Stamp(id=exchange.request_id.replace("-", ""), created=created, model=ask.model)
+        turn = Turn(exchange, ask, metered, stamp, estimate_tokens(ask.raw))
+        await self._attempts(turn, self._models.resolve(ask.model))
+
+    async def _attempts(self, turn: Turn, targets: Sequence[Target]) -> None:
+        """Try the targets in order until one answers, as `retry` allows. Every attempt is a row."""
+        at, retries, position = 0, 0, 1
+        while True:
+            trial = self._begin(turn, targets[at], position)
+            try:
+                await trial.run(self._upstream)
+            except GatewayError as error:
+                follow = self._follow(turn, error, targets, at, retries)
+                trial.settle("final" if follow is None else "attempt", error)
+                if turn.exchange.status is not None:
+                    await turn.exchange.write(trial.in_band(error))
+                    return await turn.exchange.end_stream()
+                if follow is None:
+                    raise
+            else:
+                return None
+            finally:
+                # The whole answer was delivered, or the call was cancelled (shutdown): a row in any case.
+                trial.settle("final", None)
+            at, retries, position = follow.target, follow.retries, position + 1
+            await asyncio.sleep(follow.wait)
+
+    def _follow(self, turn: Turn, error: GatewayError, targets: Sequence[Target], at: int, retries: int) -> Next | None:
+        """Another attempt is only made while the caller is there and has got nothing."""
+        if turn.exchange.status is not None or turn.exchange.gone:
+            return None
+        return next_attempt(error, targets, at, retries, random.random())
+
+    def _begin(self, turn: Turn, target: Target, position: int) -> Trial:
+        """Prepare the upstream request and write the intent. Raises GatewayError: no attempt then, and no row."""
+        ask = turn.ask
+        prepared = prepare(ask, target, passed_headers(turn.exchange.header, ask.surface.dialect.name))
+        attempt = self._metering.begin(
+            turn.metered,
+            attempt=position,
+            provider=target.provider.name,
+            model_used=target.model,
+            price=self._models.price(target),
+            input_estimate=turn.input_estimate,
+            output_cap=ask.output_cap or self._models.output_cap(target),
+        )
+        return Trial(turn, target, position, prepared, attempt, self._limits)

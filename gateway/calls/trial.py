@@ -1,0 +1,156 @@
+"""One attempt at one upstream: send, relay the answer, and settle it exactly once whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.calls.answer import JSON_HEADERS, STREAM_HEADERS, answer_headers
+from gateway.calls.ask import Ask
+from gateway.calls.prepare import Prepared
+from gateway.calls.relay import PassThrough, Translation, read_whole, relay_stream
+from gateway.calls.tally import Tally
+from gateway.exchange import Exchange
+from gateway.metering.settlement import Attempt, Call, Outcome
+from gateway.observability.logs import describe
+from gateway.routing.resolve import Target
+from gateway.settings import UpstreamSection
+from gateway.upstream import Upstream, UpstreamResponse
+from usage_contract.event import Status, UsageEvent
+from usage_contract.money import json_number
+from wire.errors import GatewayError, UpstreamTimedOut
+from wire.neutral import Stamp
+
+_ERROR_BODY_LIMIT = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What stays the same over the attempts of one call."""
+
+    exchange: Exchange
+    ask: Ask
+    metered: Call
+    stamp: Stamp
+    input_estimate: int
+
+
+class Trial:
+    """`position` is 1-based among the attempts of the call. `settle` may be called again: the first time counts."""
+
+    def __init__(
+        self, turn: Turn, target: Target, position: int, prepared: Prepared, attempt: Attempt, limits: UpstreamSection
+    ) -> None:
+        self.target = target
+        self._turn = turn
+        self._position = position
+        self._prepared = prepared
+        self._attempt = attempt
+        self._limits = limits
+        self._tally = Tally()
+        self._clock = asyncio.get_running_loop().time
+        self._sent_at = self._clock()
+        self._end = self._sent_at + (target.provider.timeout or limits.total_timeout)
+        self._dropped = prepared.dropped
+
+    async def run(self, upstream: Upstream) -> None:
+        """Returns when the answer is delivered or its caller gone. Raises GatewayError."""
+        exchange = self._turn.exchange
+        try:
+            async with asyncio.timeout_at(min(self._sent_at + self._limits.first_byte_timeout, self._end)) as scope:
+                self._watch(scope)
+                async with upstream.send(self._prepared.request) as response:
+                    self._tally.http_status = response.status
+                    if not 200 <= response.status < 300:
+                        raise await self._refused(response)
+                    self._heard(scope)
+                    await (self._stream(scope, response) if self._turn.ask.stream else self._whole(response))
+        except TimeoutError as error:
+            if not exchange.gone:
+                raise UpstreamTimedOut("The upstream did not answer in time") from error
+        finally:
+            exchange.unwatch()
+
+    def settle(self, kind: Literal["final", "attempt"], error: GatewayError | None) -> UsageEvent:
+        """Write the row of this attempt, once: later calls give back the first one's event."""
+        tally = self._tally
+        if error is None:
+            error = tally.failed
+        status: Status = "error" if error is not None else "success" if tally.ended else "cancelled"
+        first = tally.first_token_at
+        event = self._attempt.finish(
+            Outcome(
+                kind=kind,
+                status=status,
+                http_status=tally.http_status,
+                error_code=None if error is None else error.code or error.type,
+                finish_reason=tally.finish,
+                response_id=tally.response_id,
+                service_tier=tally.service_tier,
+                usage=tally.usage,
+                text_bytes=tally.text_bytes,
+                dropped=self._dropped,
+                first_token_us=None if first is None else round((first - self._sent_at) * 1e6),
+                duration_us=round((self._clock() - self._sent_at) * 1e6),
+                overhead_us=round((self._sent_at - self._turn.exchange.started) * 1e6),
+            )
+        )
+        self._turn.exchange.notes = describe(event)
+        return event
+
+    def in_band(self, error: GatewayError) -> bytes:
+        """The caller's dialect's error inside a stream that has begun."""
+        return self._turn.ask.surface.dialect.stream_renderer(self._turn.stamp).error(error)
+
+    async def _whole(self, response: UpstreamResponse) -> None:
+        turn = self._turn
+        body, lost = await read_whole(response, self._prepared, turn.ask, turn.stamp, self._tally)
+        self._dropped += lost
+        cost = self.settle("final", None).cost_pico
+        headers = JSON_HEADERS + self._headers()
+        if cost is not None:
+            headers.append((b"x-tollgate-cost-usd", json_number(cost).encode()))
+        await turn.exchange.respond(200, headers, body)
+
+    async def _stream(self, scope: asyncio.Timeout, response: UpstreamResponse) -> None:
+        turn, prepared = self._turn, self._prepared
+        translator = (
+            PassThrough(prepared.upstream, self._tally, hide_usage=prepared.hide_usage)
+            if prepared.native
+            else Translation(
+                prepared.upstream,
+                turn.ask.surface.dialect,
+                turn.stamp,
+                self._tally,
+                include_usage=turn.ask.include_usage,
+            )
+        )
+        headers = STREAM_HEADERS + self._headers()
+        await relay_stream(turn.exchange, response, translator, headers, self._clock, lambda: self._heard(scope))
+
+    def _headers(self) -> list[tuple[bytes, bytes]]:
+        overhead_ms = (self._sent_at - self._turn.exchange.started) * 1000
+        return answer_headers(self.target, self._position, overhead_ms, self._dropped)
+
+    async def _refused(self, response: UpstreamResponse) -> GatewayError:
+        body = await response.read(_ERROR_BODY_LIMIT)
+        return self._prepared.upstream.parse_error(response.status, response.headers, body)
+
+    def _heard(self, scope: asyncio.Timeout) -> None:
+        """The upstream is alive: it may stay silent for the idle time-out again, unless the caller has gone."""
+        if not self._turn.exchange.gone:
+            scope.reschedule(min(self._clock() + self._limits.idle_timeout, self._end))
+
+    def _watch(self, scope: asyncio.Timeout) -> None:
+        """When the caller hangs up: read on for a bounded while, so that the usage is known, or cut at once."""
+        draining = self._limits.on_disconnect == "drain"
+        if draining and not self._turn.ask.stream:
+            return  # the whole answer comes in one piece: it is read to its end anyway
+
+        def hung_up() -> None:
+            if not scope.expired():
+                limit = self._clock() + (self._limits.drain_seconds if draining else 0.0)
+                scope.reschedule(min(limit, self._end))
+
+        self._turn.exchange.watch(hung_up)

@@ -1,0 +1,58 @@
+"""Which models a provider has that no catalogue can know: asked of the local model service, in the background."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import orjson
+
+from gateway.models import Models
+from gateway.routing.providers import Provider
+from gateway.upstream import Upstream, UpstreamRequest
+from wire.errors import UpstreamError
+
+_log = logging.getLogger(__name__)
+INTERVAL_SECONDS = 3.0
+_DISCOVERED_TYPES = ("local",)
+
+
+class Discovery:
+    """Keeps `Models.discovered` and `Models.down` up to date."""
+
+    def __init__(self, models: Models, upstream: Upstream) -> None:
+        self._models = models
+        self._upstream = upstream
+        self._providers = [p for p in models.providers.values() if p.row.name in _DISCOVERED_TYPES]
+        for provider in self._providers:
+            models.discovered[provider.name] = ()
+            models.down[provider.name] = "the local model service has not been asked yet"
+
+    async def watch(self) -> None:
+        """Ask again and again, until cancelled."""
+        while True:
+            await asyncio.gather(*(self._ask(provider) for provider in self._providers))
+            await asyncio.sleep(INTERVAL_SECONDS)
+
+    async def _ask(self, provider: Provider) -> None:
+        request = UpstreamRequest("GET", provider.url("models", ""), provider.auth_headers())
+        try:
+            async with asyncio.timeout(2), self._upstream.send(request) as response:
+                names = _names(await response.read(1024 * 1024)) if response.status == 200 else None
+        except (UpstreamError, TimeoutError):
+            names = None
+        if names is None:
+            self._models.discovered[provider.name] = ()
+            self._models.down[provider.name] = "the local model service is not running: put a GGUF file in models/"
+        else:
+            self._models.discovered[provider.name] = names
+            self._models.down.pop(provider.name, None)
+
+
+def _names(body: bytes) -> tuple[str, ...] | None:
+    """Model ids of an OpenAI-shaped list, None when it is not one."""
+    try:
+        rows = orjson.loads(body)["data"]
+        return tuple(row["id"] for row in rows if isinstance(row["id"], str))
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return None

@@ -1,0 +1,238 @@
+"""The express lane: inference paths on raw ASGI, ahead of FastAPI's router; and what all our answers have in common.
+
+FastAPI declares the same paths for its documentation (`gateway.routes.inference`). CORS, body limit, security headers,
+errors, metrics and the access line are applied here for both, so that there is one place to read them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+import orjson
+
+from gateway.exchange import CallerGone, Exchange, Message, Receive, Scope, Send
+from gateway.ids import uuid7
+from gateway.observability.logs import access
+from gateway.observability.metrics import Metrics
+from gateway.surfaces import Surface
+from wire.errors import GatewayError, TooLarge, Unauthenticated
+
+_log = logging.getLogger(__name__)
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Handler = Callable[[Exchange, Surface], Awaitable[None]]
+
+ANSWER = "tollgate.answer"  # where the scope holds this request's `Answer`
+_SECURITY = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"strict-origin-when-cross-origin"),
+)
+_PRIVATE = ((b"cache-control", b"private, no-store, no-cache"), (b"vary", b"Authorization"))
+_CORS_METHODS = b"GET, POST, PATCH, DELETE, OPTIONS"
+_CORS_HEADERS = (
+    b"content-type, authorization, x-anyllm-key, anyllm-key, otari-key, x-api-key, x-goog-api-key, anthropic-version, "
+    b"anthropic-beta, anthropic-dangerous-direct-browser-access, x-session-id, x-tollgate-strict"
+)
+_EXPOSED = (
+    b"x-request-id, x-tollgate-provider, x-tollgate-model, x-tollgate-route, x-tollgate-dropped, x-tollgate-cost-usd, "
+    b"x-tollgate-overhead-ms, retry-after"
+)
+_PARAMETER = re.compile(r"\{(\w+)\}")
+
+
+class Lanes:
+    """Path to surface. Fixed paths by dictionary, templates by pattern."""
+
+    def __init__(self, surfaces: Iterable[Surface]) -> None:
+        self._fixed: dict[str, Surface] = {}
+        self._patterns: list[tuple[re.Pattern[str], Surface]] = []
+        for surface in surfaces:
+            if "{" in surface.path:
+                # A model's name may hold slashes and colons.
+                pattern = _PARAMETER.sub(r"(?P<\1>.+)", surface.path.replace(":", "[:]"))
+                self._patterns.append((re.compile(pattern), surface))
+            else:
+                self._fixed[surface.path] = surface
+
+    def find(self, path: str) -> tuple[Surface, dict[str, str]] | None:
+        if surface := self._fixed.get(path):
+            return surface, {}
+        for pattern, surface in self._patterns:
+            if match := pattern.fullmatch(path):
+                return surface, match.groupdict()
+        return None
+
+
+class Inference:
+    """Serves one inference path, from the lane or from FastAPI's own router; errors in the surface's dialect."""
+
+    def __init__(self, handle: Handler, metrics: Metrics) -> None:
+        self._handle = handle
+        self._metrics = metrics
+
+    async def __call__(
+        self, surface: Surface, params: Mapping[str, str], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        answer: Answer = scope[ANSWER]
+        exchange = Exchange(scope, receive, send, answer.request_id, asyncio.get_running_loop().time())
+        exchange.params = params
+        try:
+            await self._handle(exchange, surface)
+        except GatewayError as error:
+            if isinstance(error, Unauthenticated):
+                self._metrics.auth_failures.labels(error.code or "invalid_key").inc()
+            body = orjson.dumps(surface.dialect.render_error(error))
+            await exchange.respond(error.status, error_headers(error), body)
+        except CallerGone:
+            answer.status = 499
+        finally:
+            answer.notes = exchange.notes
+
+
+class Express:
+    """The outermost ASGI application."""
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        lanes: Lanes,
+        inference: Inference,
+        metrics: Metrics,
+        origins: Sequence[str],
+        max_body_bytes: int,
+    ) -> None:
+        self._app = app
+        self._lanes = lanes
+        self._inference = inference
+        self._metrics = metrics
+        self._origins = frozenset(origins)
+        self._max_body = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        answer = Answer(send, uuid7(), self._cors_of(scope), scope["path"])
+        scope[ANSWER] = answer
+        started = asyncio.get_running_loop().time()
+        self._metrics.active.inc()
+        route = "other"
+        try:
+            if scope["method"] == "OPTIONS" and answer.cors and _requests_method(scope):
+                route = "preflight"
+                await answer.whole(204, [(b"access-control-max-age", b"600")], b"")
+            elif scope["method"] == "POST" and (lane := self._lanes.find(scope["path"])):
+                surface, params = lane
+                route = surface.path
+                await self._inference(surface, params, scope, receive, answer)
+            else:
+                await self._app(scope, self._bounded(receive, answer), answer)
+                route = getattr(scope.get("route"), "path", None) or route
+        except Exception as error:  # noqa: BLE001 - the boundary of a request: it must not take the process down
+            await self._failed(answer, error)
+        finally:
+            self._metrics.active.dec()
+            self._observe(scope["method"], route, answer, asyncio.get_running_loop().time() - started)
+
+    def _bounded(self, receive: Receive, answer: Answer) -> Receive:
+        """The body limit for FastAPI's routes, whose own parsing knows none."""
+        size = 0
+
+        async def bounded() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > self._max_body:
+                answer.too_large = True
+                return {"type": "http.disconnect"}
+            return message
+
+        return bounded
+
+    async def _failed(self, answer: Answer, error: Exception) -> None:
+        if answer.too_large:
+            too_large = TooLarge(f"The request body is larger than {self._max_body} bytes")
+            return await answer.whole(413, [(b"content-type", b"application/json")], plain_error(too_large))
+        _log.error("request %s failed", answer.request_id, exc_info=error)
+        if answer.status is None:
+            internal = GatewayError("Internal error", code="internal_error")
+            await answer.whole(500, [(b"content-type", b"application/json")], plain_error(internal))
+        return None
+
+    def _cors_of(self, scope: Scope) -> tuple[tuple[bytes, bytes], ...]:
+        """The CORS headers for this origin, none when it is not a configured one. https://fetch.spec.whatwg.org/"""
+        if not self._origins:
+            return ()
+        origin = next((value for name, value in scope["headers"] if name == b"origin"), None)
+        if origin is None or not ("*" in self._origins or origin.decode("latin-1") in self._origins):
+            return ()
+        shared = (
+            (b"access-control-allow-methods", _CORS_METHODS),
+            (b"access-control-allow-headers", _CORS_HEADERS),
+            (b"access-control-expose-headers", _EXPOSED),
+            (b"vary", b"Origin"),
+        )
+        if "*" in self._origins:
+            return ((b"access-control-allow-origin", b"*"), *shared)
+        return ((b"access-control-allow-origin", origin), (b"access-control-allow-credentials", b"true"), *shared)
+
+    def _observe(self, method: str, route: str, answer: Answer, seconds: float) -> None:
+        status = answer.status or 500
+        self._metrics.request(method, route, status, seconds)
+        access.info(
+            "%s %s %d %.1fms request_id=%s%s", method, route, status, seconds * 1000, answer.request_id, answer.notes
+        )
+
+
+class Answer:
+    """An ASGI `send` that adds what every answer of ours carries, and remembers the status."""
+
+    def __init__(self, send: Send, request_id: str, cors: tuple[tuple[bytes, bytes], ...], path: str) -> None:
+        self.request_id = request_id
+        self.cors = cors
+        self.status: int | None = None
+        self.too_large = False
+        self.notes = ""
+        self._send = send
+        self._health = path.startswith("/health")
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = list(message.get("headers", ()))
+            names = {name for name, _ in headers}
+            headers += [(b"x-request-id", self.request_id.encode()), *_SECURITY, *self.cors]
+            if not self._health and b"cache-control" not in names:
+                headers += _PRIVATE
+            message["headers"] = headers
+        await self._send(message)
+
+    async def whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        length = (b"content-length", str(len(body)).encode())
+        await self({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+        await self({"type": "http.response.body", "body": body})
+
+
+def error_headers(error: GatewayError) -> list[tuple[bytes, bytes]]:
+    headers = [(b"content-type", b"application/json")]
+    if error.retry_after is not None:
+        headers.append((b"retry-after", str(max(1, round(error.retry_after))).encode()))
+    headers += [(name.encode(), value.encode()) for name, value in error.headers.items()]
+    return headers
+
+
+def plain_error(error: GatewayError) -> bytes:
+    """The shape of the management API: OpenAI's `error` and the any-llm gateway's `detail`."""
+    return orjson.dumps(
+        {
+            "error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code},
+            "detail": error.detail,
+        }
+    )
+
+
+def _requests_method(scope: Scope) -> bool:
+    return any(name == b"access-control-request-method" for name, _ in scope["headers"])

@@ -1,0 +1,163 @@
+"""The models of this deployment: names to targets, what they cost, what is listed. Config joined with the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from gateway.catalogue import Catalogue, CatalogueEntry
+from gateway.pricing import FREE, Price, from_config, to_config
+from gateway.routing.providers import Provider
+from gateway.routing.resolve import RoutingTable, Target
+from gateway.settings import ModelSettings, PriceSettings, Settings
+
+Now = Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedModel:
+    """A row of `GET /v1/models`. `pricing` are US dollars a million tokens by config name, None when unknown."""
+
+    id: str
+    provider: str
+    created: int
+    unavailable_reason: str | None
+    context_window: int | None
+    max_output_tokens: int | None
+    pricing: Mapping[str, Decimal] | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "object": "model",
+            "created": self.created,
+            "owned_by": self.provider,
+            "available": self.unavailable_reason is None,
+            "unavailable_reason": self.unavailable_reason,
+            "context_window": self.context_window,
+            "max_output_tokens": self.max_output_tokens,
+            "pricing": None if self.pricing is None else dict(self.pricing),
+        }
+
+
+class Models:
+    """Resolves, prices and lists. `discovered`: models that a provider says it has; `down`: why one cannot serve."""
+
+    def __init__(self, settings: Settings, providers: Mapping[str, Provider], catalogue: Catalogue, now: Now) -> None:
+        self.providers = providers
+        self._aliases = settings.models
+        self._prices = {_key(name): _price(entry) for name, entry in settings.pricing.items()}
+        self._alias_prices = {
+            name: _price(entry.pricing) for name, entry in settings.models.items() if entry.pricing is not None
+        }
+        self._catalogue = catalogue
+        self._now = now
+        self._created = int(now().timestamp())
+        self._table = RoutingTable(providers, settings.models, self._find_bare)
+        self.discovered: dict[str, Sequence[str]] = {}
+        self.down: dict[str, str] = {}
+
+    def resolve(self, asked: str) -> Sequence[Target]:
+        """Targets in order of preference, at least one. Raises NotFound."""
+        target = self._table.resolve(asked)
+        if target.provider.name in self.discovered and target.model == target.provider.name:
+            models = self.discovered[target.provider.name]
+            target = Target(target.provider, models[0] if models else target.model, asked)
+        return (target,)
+
+    def price(self, target: Target) -> Price | None:
+        """What the target costs now; None when nobody knows. The operator's word beats the catalogue's."""
+        if target.alias is not None and (own := self._alias_prices.get(target.asked)):
+            return own
+        return self._price_of(target.provider, target.model)
+
+    def _price_of(self, provider: Provider, model: str) -> Price | None:
+        for name in (provider.name, provider.row.name):
+            if own := self._prices.get(f"{name}:{model}"):
+                return own
+        if provider.row.name == "local":
+            return FREE
+        entry = self._entry(provider, model)
+        return entry.price if entry else None
+
+    def output_cap(self, target: Target) -> int | None:
+        """The most tokens that an answer of the target may hold, where that is known."""
+        if target.alias is not None and target.alias.max_output_tokens is not None:
+            return target.alias.max_output_tokens
+        entry = self._entry(target.provider, target.model)
+        return entry.max_output_tokens if entry else None
+
+    def listing(self) -> list[ListedModel]:
+        """Every model that can be named here, by provider, aliases first."""
+        rows = [self._alias_row(name, alias) for name, alias in self._aliases.items()]
+        for provider in self.providers.values():
+            if provider.name in self.discovered:
+                rows += self._discovered_rows(provider)
+            else:
+                rows += [self._row(provider, entry) for entry in self._catalogue.models(provider.row.name, self._now())]
+        return rows
+
+    def _alias_row(self, name: str, alias: ModelSettings) -> ListedModel:
+        target = self._table.resolve(name)
+        entry = self._entry(target.provider, target.model)
+        price = self.price(target)
+        return ListedModel(
+            id=name,
+            provider=target.provider.name,
+            created=self._created,
+            unavailable_reason=self.unavailable(target.provider),
+            context_window=alias.context_window or (entry.context_window if entry else None),
+            max_output_tokens=self.output_cap(target),
+            pricing=None if price is None else to_config(price),
+        )
+
+    def _row(self, provider: Provider, entry: CatalogueEntry) -> ListedModel:
+        price = self._price_of(provider, entry.model)
+        return ListedModel(
+            id=f"{provider.name}:{entry.model}",
+            provider=provider.name,
+            created=self._created,
+            unavailable_reason=self.unavailable(provider),
+            context_window=entry.context_window,
+            max_output_tokens=entry.max_output_tokens,
+            pricing=None if price is None else to_config(price),
+        )
+
+    def _discovered_rows(self, provider: Provider) -> list[ListedModel]:
+        names = self.discovered[provider.name]
+        reason = self.unavailable(provider) or (None if names else "no model is loaded: put a GGUF file in models/")
+        return [
+            ListedModel(
+                id=f"{provider.name}:{model}",
+                provider=provider.name,
+                created=self._created,
+                unavailable_reason=reason,
+                context_window=None,
+                max_output_tokens=None,
+                pricing=to_config(FREE),
+            )
+            for model in (names or ("default",))
+        ]
+
+    def unavailable(self, provider: Provider) -> str | None:
+        """Why no call can be sent to a provider just now."""
+        return provider.unavailable or self.down.get(provider.name)
+
+    def _entry(self, provider: Provider, model: str) -> CatalogueEntry | None:
+        return self._catalogue.lookup(provider.row.name, model, self._now())
+
+    def _find_bare(self, model: str, among: Collection[str]) -> str | None:
+        return self._catalogue.find_provider(model, among)
+
+
+def _key(name: str) -> str:
+    """`provider/model` means `provider:model`."""
+    head, slash, rest = name.partition("/")
+    return f"{head}:{rest}" if slash and ":" not in head else name
+
+
+def _price(entry: PriceSettings) -> Price:
+    return from_config(entry.model_dump(exclude_none=True))

@@ -1,0 +1,81 @@
+"""Prometheus metrics. Names that start with `gateway_` are the any-llm gateway's; labels are bounded: route templates
+instead of paths, and neither users nor keys. https://prometheus.io/docs/practices/naming/"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from usage_contract.event import UsageEvent
+from usage_contract.money import decimal_from_pico
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+_DOLLARS = (0.0001, 0.001, 0.01, 0.1, 1, 10)
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Metrics:
+    """One registry per app, so that two apps can live in one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "gateway_requests", "HTTP requests", ("method", "endpoint", "status"), registry=self.registry
+        )
+        self.duration = Histogram(
+            "gateway_request_duration_seconds",
+            "Time to the end of the answer",
+            ("method", "endpoint"),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.active = Gauge("gateway_active_requests", "HTTP requests in progress", registry=self.registry)
+        self.tokens = Counter(
+            "gateway_tokens", "Tokens used upstream", ("provider", "model", "type"), registry=self.registry
+        )
+        self.cost = Histogram(
+            "gateway_request_cost_dollars",
+            "Cost of an upstream attempt, US dollars (for graphs: the ledger has the exact amounts)",
+            ("provider", "model"),
+            buckets=_DOLLARS,
+            registry=self.registry,
+        )
+        self.auth_failures = Counter(
+            "gateway_auth_failures", "Requests with a missing or wrong credential", ("reason",), registry=self.registry
+        )
+        self.attempts = Counter(
+            "tollgate_upstream_attempts", "Upstream attempts", ("provider", "kind", "status"), registry=self.registry
+        )
+        self.first_token = Histogram(
+            "tollgate_first_token_seconds",
+            "Time to the first generated token of a stream",
+            ("provider",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.overhead = Histogram(
+            "tollgate_overhead_seconds",
+            "Time in the gateway before the upstream request was sent",
+            buckets=(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 1),
+            registry=self.registry,
+        )
+
+    def request(self, method: str, endpoint: str, status: int, seconds: float) -> None:
+        self.requests.labels(method, endpoint, str(status)).inc()
+        self.duration.labels(method, endpoint).observe(seconds)
+
+    def event(self, event: UsageEvent) -> None:
+        """A settled attempt. Failed ones carry a model name that a caller made up: it is not used as a label."""
+        self.attempts.labels(event.provider, event.kind, event.status).inc()
+        if event.overhead_us is not None:
+            self.overhead.observe(event.overhead_us / 1e6)
+        if event.first_token_us is not None:
+            self.first_token.labels(event.provider).observe(event.first_token_us / 1e6)
+        if event.status != "success":
+            return
+        self.tokens.labels(event.provider, event.model_used, "input").inc(event.tokens.input)
+        self.tokens.labels(event.provider, event.model_used, "output").inc(event.tokens.output)
+        if event.cost_pico is not None:
+            self.cost.labels(event.provider, event.model_used).observe(float(decimal_from_pico(event.cost_pico)))
+
+    def render(self) -> bytes:
+        return generate_latest(self.registry)

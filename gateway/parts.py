@@ -1,0 +1,27 @@
+"""The parts of a running gateway, put together by `gateway.app` and read by routes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+
+from gateway.accounts.keys import Keys
+from gateway.calls import Calls
+from gateway.health import Health
+from gateway.metering.settlement import Metering
+from gateway.models import Models
+from gateway.observability.metrics import Metrics
+from gateway.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    settings: Settings
+    keys: Keys
+    models: Models
+    calls: Calls
+    metering: Metering
+    metrics: Metrics
+    health: Health
+    ledger: Engine

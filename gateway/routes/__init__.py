@@ -1,0 +1,1 @@
+"""The paths that FastAPI serves: about ten lines a route."""

@@ -1,0 +1,61 @@
+"""What routes are handed: the parts of the running gateway and who is calling, as `Annotated` aliases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+
+from fastapi import Depends, Request, Response
+from fastapi.routing import APIRoute
+
+from gateway.accounts.credentials import find_credential
+from gateway.accounts.keys import Principal
+from gateway.parts import Parts
+
+_PRINCIPAL = "tollgate.principal"
+Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+def _parts(request: Request) -> Parts:
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+def _credential(request: Request) -> str | None:
+    headers = request.headers
+    return find_credential(lambda name: headers.get(name.decode()))
+
+
+class KeyRoute(APIRoute):
+    """A route that any valid key may call. The credential is checked before the body is read."""
+
+    def get_route_handler(self) -> Endpoint:
+        inner = super().get_route_handler()
+
+        async def handler(request: Request) -> Response:
+            request.scope[_PRINCIPAL] = await _parts(request).keys.authenticate(_credential(request))
+            return await inner(request)
+
+        return handler
+
+
+class MasterRoute(APIRoute):
+    """A route for the master key alone."""
+
+    def get_route_handler(self) -> Endpoint:
+        inner = super().get_route_handler()
+
+        async def handler(request: Request) -> Response:
+            _parts(request).keys.require_master(_credential(request))
+            return await inner(request)
+
+        return handler
+
+
+def _principal(request: Request) -> Principal:
+    principal: Principal = request.scope[_PRINCIPAL]
+    return principal
+
+
+PartsDep = Annotated[Parts, Depends(_parts)]
+PrincipalDep = Annotated[Principal, Depends(_principal)]

@@ -1,0 +1,42 @@
+"""The static page, served by the gateway itself when there is no nginx in front (`tollgate up`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
+from starlette.datastructures import MutableHeaders
+from starlette.staticfiles import StaticFiles
+from starlette.types import Message, Receive, Scope, Send
+
+# The same headers as ui/nginx.conf: nothing inline, nothing from elsewhere, unhashed modules are revalidated.
+_HEADERS = {
+    "content-security-policy": (
+        "default-src 'self'; img-src 'self' data: https:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; "
+        "form-action 'none'"
+    ),
+    "cache-control": "no-cache",
+}
+
+
+class _Page(StaticFiles):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(_HEADERS)
+            await send(message)
+
+        await super().__call__(scope, receive, with_headers)
+
+
+def mount(api: FastAPI, folder: Path | None) -> None:
+    """Serve the page at the root; without one, the root shows the documentation."""
+    if folder is None:
+        api.add_api_route("/", _to_docs, include_in_schema=False)
+    else:
+        api.mount("/", _Page(directory=folder, html=True), name="page")
+
+
+async def _to_docs() -> RedirectResponse:
+    return RedirectResponse("/docs")

@@ -1,0 +1,124 @@
+"""The upstreams of this deployment: rows of `wire.providers` joined with what the operator configured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from gateway.settings import ProviderSettings, Settings, SettingsError
+from wire.neutral import DialectName
+from wire.providers import IMPLIED_TYPES, ROWS, Operation, ProviderRow
+
+# Always listed, with a reason when they cannot be used, so that a newcomer sees what a key would bring.
+ALWAYS_LISTED = ("openai", "anthropic", "gemini", "solar", "local")
+
+FindKey = Callable[[ProviderSettings, tuple[str, ...], tuple[str, ...]], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One configured upstream. `unavailable` is the reason why no call can be sent there, None when it can."""
+
+    name: str
+    row: ProviderRow
+    base_url: str
+    key: str | None = field(repr=False)
+    dialects: tuple[DialectName, ...]
+    default_model: str | None = None
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    timeout: float | None = None  # seconds, instead of the total timeout
+    unavailable: str | None = None
+
+    def url(self, operation: Operation, model: str) -> str:
+        """Address of an operation. `model` is already quoted for a path."""
+        return self.base_url + self.row.paths[operation].format(model=model)
+
+    def auth_headers(self, key: str | None = None) -> list[tuple[str, str]]:
+        """The credential and fixed headers of a call; `key` replaces the operator's own (a caller's key)."""
+        headers = [*self.row.headers.items(), *self.headers]
+        secret = key or self.key
+        if secret and self.row.auth == "bearer":
+            headers.append(("authorization", f"Bearer {secret}"))
+        elif secret and self.row.auth != "none":
+            headers.append((self.row.auth, secret))
+        return headers
+
+
+def build_providers(settings: Settings, find_key: FindKey) -> dict[str, Provider]:
+    """All providers by name: the configured ones, the five standard ones, and presets whose usual key is set.
+
+    Raises SettingsError for a `type` that does not exist or an address that is none.
+    """
+    built: dict[str, Provider] = {}
+    for name, entry in settings.providers.items():
+        built[name.lower()] = _build(name.lower(), entry, find_key)
+    types = {provider.row.name for provider in built.values()}
+    for row in ROWS.values():
+        if row.name in types or row.base_url is None:
+            continue
+        provider = _build(row.name, ProviderSettings(), find_key)
+        if row.name in ALWAYS_LISTED or (row.needs_key and provider.unavailable is None):
+            built[row.name] = provider
+    return built
+
+
+def _build(name: str, entry: ProviderSettings, find_key: FindKey) -> Provider:
+    row = _row_of(name, entry)
+    key = find_key(entry, _names_of(name, row), row.environment)
+    timeout = entry.client_args.get("timeout")
+    custom = entry.client_args.get("custom_headers") or entry.client_args.get("default_headers") or {}
+    return Provider(
+        name=name,
+        row=row,
+        base_url=_base_url(name, entry, row),
+        key=key,
+        dialects=_dialects(name, entry, row),
+        default_model=entry.default_model or row.default_model,
+        headers=tuple((str(header).lower(), str(value)) for header, value in custom.items()),
+        timeout=float(timeout) if isinstance(timeout, int | float) else None,
+        unavailable=_unavailable(name, entry, row, key),
+    )
+
+
+def _row_of(name: str, entry: ProviderSettings) -> ProviderRow:
+    kind = (entry.type or IMPLIED_TYPES.get(name, name)).lower()
+    kind = IMPLIED_TYPES.get(kind, kind)
+    if kind in ROWS:
+        return ROWS[kind]
+    if entry.type:
+        raise SettingsError(f"providers.{name}.type: {entry.type!r} does not exist; known: {', '.join(sorted(ROWS))}")
+    return ROWS["openai_compatible"]
+
+
+def _names_of(name: str, row: ProviderRow) -> tuple[str, ...]:
+    synonyms = (short for short, kind in IMPLIED_TYPES.items() if kind == row.name and name in (row.name, short))
+    return tuple(dict.fromkeys((name, *((row.name,) if name in IMPLIED_TYPES else ()), *synonyms)))
+
+
+def _base_url(name: str, entry: ProviderSettings, row: ProviderRow) -> str:
+    url = entry.api_base or row.base_url or ""
+    if url and not url.startswith(("http://", "https://")):
+        raise SettingsError(f"providers.{name}.api_base: must start with http:// or https://")
+    return url.rstrip("/")
+
+
+def _dialects(name: str, entry: ProviderSettings, row: ProviderRow) -> tuple[DialectName, ...]:
+    if entry.dialects is None:
+        return row.dialects
+    if not entry.dialects:
+        raise SettingsError(f"providers.{name}.dialects: name at least one, or leave it away")
+    return entry.dialects
+
+
+def _unavailable(name: str, entry: ProviderSettings, row: ProviderRow, key: str | None) -> str | None:
+    if not entry.api_base and row.base_url is None:
+        return f"provider {name!r} is not known here: set providers.{name}.type and api_base"
+    if row.needs_key and key is None:
+        variable = f" or {row.environment[0]} in the environment" if row.environment else ""
+        return f"no API key: put `{name}: <key>` in secrets/api_keys.yaml{variable}"
+    return None
+
+
+def reasons(providers: Mapping[str, Provider]) -> dict[str, bool]:
+    """Provider name -> whether a key is present (or none is needed)."""
+    return {name: provider.unavailable is None for name, provider in providers.items()}

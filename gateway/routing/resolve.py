@@ -1,0 +1,77 @@
+"""A model's name to a target, as DESIGN §3.3: alias, then a configured provider's prefix, then a bare catalogue id,
+then a bare provider name; else 404."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from gateway.routing.providers import Provider
+from gateway.settings import ModelSettings
+from wire.errors import NotFound
+from wire.providers import IMPLIED_TYPES
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One upstream model. `alias` holds the operator's facts when the name was an alias."""
+
+    provider: Provider
+    model: str
+    asked: str
+    alias: ModelSettings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingTable:
+    """`find_bare(model, among)` says which of the providers named has a catalogue model of that id."""
+
+    providers: Mapping[str, Provider]
+    aliases: Mapping[str, ModelSettings]
+    find_bare: Callable[[str, Collection[str]], str | None]
+
+    def resolve(self, asked: str) -> Target:
+        """Raises NotFound. An unavailable provider still resolves: the call then says why it cannot be made."""
+        if alias := self.aliases.get(asked):
+            return Target(self._provider(alias.provider, asked), alias.model, asked, alias)
+        prefix, model = _split(asked)
+        if model and (provider := self._named(prefix)):
+            return Target(provider, model, asked)
+        if target := self._bare_model(asked):
+            return target
+        if (provider := self._named(asked)) and provider.default_model:
+            return Target(provider, provider.default_model, asked)
+        raise _unknown(asked)
+
+    def _named(self, name: str) -> Provider | None:
+        low = name.strip().lower()
+        return self.providers.get(low) or self.providers.get(IMPLIED_TYPES.get(low, ""))
+
+    def _provider(self, name: str, asked: str) -> Provider:
+        provider = self._named(name)
+        if provider is None:
+            raise _unknown(asked)
+        return provider
+
+    def _bare_model(self, asked: str) -> Target | None:
+        by_list: dict[str, Provider] = {}
+        for provider in self.providers.values():
+            by_list.setdefault(provider.row.name, provider)
+        found = self.find_bare(asked, by_list)
+        return Target(by_list[found], asked, asked) if found else None
+
+
+def _split(asked: str) -> tuple[str, str]:
+    """Before and after the first `:` or `/`, whichever comes first."""
+    cuts = [at for at in (asked.find(":"), asked.find("/")) if at > 0]
+    if not cuts:
+        return asked, ""
+    at = min(cuts)
+    return asked[:at], asked[at + 1 :]
+
+
+def _unknown(asked: str) -> NotFound:
+    shown = asked if len(asked) <= 200 else asked[:200] + "..."
+    return NotFound(
+        f"Model {shown!r} is not known here. GET /v1/models lists what is.", param="model", code="model_not_found"
+    )

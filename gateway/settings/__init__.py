@@ -1,0 +1,24 @@
+"""Settings: what can be set (`schema`), where values come from (`load`), one frozen object for everybody else."""
+
+from gateway.settings.errors import SettingsError
+from gateway.settings.load import Overrides, load
+from gateway.settings.schema import (
+    ModelSettings,
+    PriceSettings,
+    ProviderSettings,
+    Settings,
+    SpoolSection,
+    UpstreamSection,
+)
+
+__all__ = [
+    "ModelSettings",
+    "Overrides",
+    "PriceSettings",
+    "ProviderSettings",
+    "Settings",
+    "SettingsError",
+    "SpoolSection",
+    "UpstreamSection",
+    "load",
+]

@@ -1,0 +1,160 @@
+"""What can be set in `config.yaml`. Every field here is in `config.yaml.example`, and a test keeps it so.
+
+Fields marked "any-llm" are accepted because an any-llm gateway's `config.yml` has them.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+from wire.neutral import DialectName
+
+
+def _exact(value: Any) -> Any:
+    """YAML reads 0.15 as a float; its shortest text is what the operator wrote."""
+    return str(value) if isinstance(value, float) else value
+
+
+Usd = Annotated[Decimal, BeforeValidator(_exact), Field(ge=0, le=Decimal("1000000"), allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class PriceSettings(Section):
+    """US dollars per million tokens, unless the name says otherwise. An absent detail costs what its parent costs."""
+
+    input_price_per_million: Usd
+    output_price_per_million: Usd
+    cache_read_price_per_million: Usd | None = None
+    cache_write_price_per_million: Usd | None = None
+    cache_write_1h_price_per_million: Usd | None = None
+    reasoning_price_per_million: Usd | None = None
+    input_audio_price_per_million: Usd | None = None
+    output_audio_price_per_million: Usd | None = None
+    input_image_price_per_million: Usd | None = None
+    output_image_price_per_million: Usd | None = None
+    price_per_request: Usd | None = None
+    price_per_image: Usd | None = None
+    price_per_web_search: Usd | None = None
+    price_per_audio_hour: Usd | None = None
+
+
+class ProviderSettings(Section):
+    """One upstream. `type` is implied for well-known names; the type's own address is used without `api_base`."""
+
+    type: str | None = None
+    api_key: SecretStr | None = None
+    api_base: str | None = None
+    dialects: tuple[DialectName, ...] | None = None
+    default_model: str | None = None
+    client_args: dict[str, Any] = {}  # any-llm: `custom_headers`, `timeout` in seconds
+    credentials: Any = None  # any-llm, vertexai
+    project: str | None = None  # any-llm, vertexai
+    location: str | None = None  # any-llm, vertexai
+
+
+class ModelSettings(Section):
+    """An alias: what callers may ask for, and who answers. Facts override the catalogue's."""
+
+    provider: str
+    model: str
+    context_window: int | None = Field(default=None, gt=0)
+    max_output_tokens: int | None = Field(default=None, gt=0)
+    pricing: PriceSettings | None = None
+
+
+class SpoolSection(Section):
+    """Where usage events wait for the worker. See docs/usage-ledger.md for what each bound costs."""
+
+    folder: Path | None = None  # default: <data folder>/spool
+    fsync: Literal["never", "always"] | Annotated[int, Field(ge=1, le=60_000)] = 50  # milliseconds
+    segment_bytes: int = Field(default=4 * 1024 * 1024, ge=4096)
+    segment_seconds: float = Field(default=2.0, gt=0)
+    quota_bytes: int = Field(default=2 * 1024**3, ge=65536)
+    on_full: Literal["refuse", "unmetered"] = "refuse"
+
+
+class UpstreamSection(Section):
+    """Timeouts in seconds, and what happens upstream when a caller hangs up."""
+
+    connect_timeout: float = Field(default=10, gt=0)
+    first_byte_timeout: float = Field(default=300, gt=0)
+    idle_timeout: float = Field(default=120, gt=0)
+    total_timeout: float = Field(default=1800, gt=0)
+    on_disconnect: Literal["drain", "cut"] = "drain"
+    drain_seconds: float = Field(default=60, ge=0)
+
+
+class Settings(Section):
+    """The whole configuration. Secrets have a masked repr and no default."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    data_dir: Path = Path("data")
+    secrets_dir: Path = Path("secrets")
+    models_dir: Path = Path("models")
+    database_url: str | None = None  # default: SQLite files in the data folder
+    ledger_database_url: str | None = None  # default: `database_url`, or ledger.db beside a SQLite file
+    redis_url: str | None = None
+    master_key: SecretStr | None = None  # default: made at first start, kept in the secrets folder
+    bootstrap_key: SecretStr | None = None  # the first virtual key; default: made and kept like the master key
+    auto_migrate: bool = True
+    bootstrap_api_key: bool = True
+    cors_allow_origins: tuple[str, ...] = ()
+    max_body_bytes: int = Field(default=32 * 1024 * 1024, ge=1024)
+    log_level: str = "INFO"
+    enable_docs: bool = True
+    enable_metrics: bool = True
+    ui_port: int = Field(default=3000, ge=0, le=65535)
+    page_dir: Path | None = None  # the static page, when this process serves it
+    page_url: str | None = None  # where browsers find the page; default: http://127.0.0.1:<ui_port>
+    providers: dict[str, ProviderSettings] = {}
+    models: dict[str, ModelSettings] = {}
+    pricing: dict[str, PriceSettings] = {}
+    spool: SpoolSection = SpoolSection()
+    upstream: UpstreamSection = UpstreamSection()
+
+    @property
+    def accounts_url(self) -> str:
+        return self.database_url or f"sqlite:///{self.data_dir / 'accounts.db'}"
+
+    @property
+    def ledger_url(self) -> str:
+        if self.ledger_database_url:
+            return self.ledger_database_url
+        if not self.database_url:
+            return f"sqlite:///{self.data_dir / 'ledger.db'}"
+        if self.database_url.startswith("sqlite"):
+            # One writer a file: the worker's batches must not wait for the management API, nor it for them.
+            head, _, name = self.database_url.rpartition("/")
+            stem, dot, suffix = name.rpartition(".")
+            return f"{head}/{stem or name}-ledger{dot}{suffix if stem else ''}"
+        return self.database_url
+
+    @property
+    def page_address(self) -> str:
+        return (self.page_url or f"http://127.0.0.1:{self.ui_port}").rstrip("/")
+
+    @property
+    def spool_root(self) -> Path:
+        return self.spool.folder or self.data_dir / "spool"
+
+
+# any-llm gateway keys that have no meaning here: accepted with a warning, so that its files start unchanged.
+UNUSED_KEYS = {
+    "rate_limit_rpm": "limits per key and user are set with their own keys",
+    "db_pool_size": "the pool sizes itself",
+    "db_max_overflow": "the pool sizes itself",
+    "db_pool_timeout": "the pool sizes itself",
+    "db_pool_recycle": "the pool sizes itself",
+    "log_writer_strategy": "usage goes through the spool",
+    "budget_strategy": "usage goes through the spool",
+    "mode": "there is one mode",
+    "platform": "there is one mode",
+}

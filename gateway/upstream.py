@@ -1,0 +1,109 @@
+"""The one HTTP client towards providers, and the only module that knows which library it is (pyreqwest).
+
+Pooled, one per process, never follows a redirect, never takes a header or address from a caller. What goes wrong
+becomes `wire.errors`: nothing of the library's exceptions leaves this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from pyreqwest.client import Client, ClientBuilder
+from pyreqwest.exceptions import (
+    BuilderError,
+    ConnectError,
+    ConnectTimeoutError,
+    PyreqwestError,
+    RequestTimeoutError,
+)
+from pyreqwest.response import Response
+
+from gateway.settings import UpstreamSection
+from wire.errors import UpstreamError, UpstreamMalformed, UpstreamTimedOut, UpstreamUnavailable
+
+MAX_ANSWER_BYTES = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRequest:
+    method: str
+    url: str
+    headers: Sequence[tuple[str, str]]
+    body: bytes | None = None
+
+
+class UpstreamResponse:
+    """Status and headers (lower-case names) are here; the body is still arriving."""
+
+    def __init__(self, response: Response) -> None:
+        self._reader = response.body_reader
+        self.status: int = response.status
+        self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
+
+    async def chunk(self) -> bytes | None:
+        """The next piece of the body as it arrived, None at its end. Raises UpstreamError."""
+        try:
+            piece = await self._reader.read_chunk()
+        except PyreqwestError as error:
+            raise translate(error) from error
+        return None if piece is None else bytes(piece)
+
+    async def read(self, limit: int = MAX_ANSWER_BYTES) -> bytes:
+        """The whole body. Raises UpstreamMalformed past the limit, UpstreamError when it breaks off."""
+        pieces: list[bytes] = []
+        size = 0
+        while (piece := await self.chunk()) is not None:
+            pieces.append(piece)
+            size += len(piece)
+            if size > limit:
+                raise UpstreamMalformed("The upstream's answer is too large")
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+class Upstream:
+    """Connection pool to all providers. `close()` ends it; calls in flight end with an error then."""
+
+    def __init__(self, settings: UpstreamSection) -> None:
+        self._client: Client = (
+            ClientBuilder()
+            .connect_timeout(timedelta(seconds=settings.connect_timeout))
+            .read_timeout(timedelta(seconds=max(settings.first_byte_timeout, settings.idle_timeout)))
+            .follow_redirects(False)
+            .referer(False)
+            .user_agent("tollgate")
+            .pool_max_idle_per_host(1024)
+            .build()
+        )
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    @asynccontextmanager
+    async def send(self, request: UpstreamRequest) -> AsyncIterator[UpstreamResponse]:
+        """Send, and give the answer once its headers are here. Leaving early closes the connection."""
+        builder = self._client.request(request.method, request.url).headers(list(request.headers))
+        if request.body is not None:
+            builder = builder.body_bytes(request.body)
+        exchange = builder.build_streamed()
+        try:
+            response = await exchange.__aenter__()
+        except PyreqwestError as error:
+            raise translate(error) from error
+        try:
+            yield UpstreamResponse(response)
+        finally:
+            await exchange.__aexit__(None, None, None)
+
+
+def translate(error: PyreqwestError) -> UpstreamError:
+    """The library's exception in our words; its text may name hosts and stays behind (`__cause__`)."""
+    if isinstance(error, ConnectTimeoutError):
+        return UpstreamUnavailable("The upstream could not be reached in time", code="upstream_connect")
+    if isinstance(error, ConnectError | BuilderError):
+        return UpstreamUnavailable("The upstream could not be reached", code="upstream_connect")
+    if isinstance(error, RequestTimeoutError):
+        return UpstreamTimedOut("The upstream did not answer in time")
+    return UpstreamUnavailable("The connection to the upstream broke", code="upstream_connection")

@@ -1,0 +1,124 @@
+"""`tollgate up`: the whole stack as processes on this machine, no Docker needed."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import http.client
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from gateway.__main__ import check_folder, overrides_of
+from gateway.accounts.bootstrap import read_bootstrap, read_or_make
+from gateway.observability import logs
+from gateway.settings import Settings, load
+from tollgate.link import link_of
+from tollgate.supervisor import FailedToStart, Service, Supervisor
+
+_PAGES = (Path(__file__).parent / "page", Path(__file__).parents[1] / "ui" / "public")
+
+
+def page_folder() -> Path | None:
+    """Where the static page is: in the wheel, or beside the packages in a clone."""
+    return next((folder for folder in _PAGES if (folder / "index.html").is_file()), None)
+
+
+def main(options: argparse.Namespace) -> int:
+    """Raises SettingsError. Returns the exit code."""
+    overrides = overrides_of(options)
+    settings = load(overrides)
+    logs.configure(settings.log_level)
+    check_folder(settings.data_dir, "data_dir")
+    read_or_make(settings)
+    try:
+        return asyncio.run(_run(options, settings))
+    except FailedToStart as error:
+        return int(error.args[0])
+
+
+async def _run(options: argparse.Namespace, settings: Settings) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    supervisor = Supervisor(_services(options, settings), stop)
+    try:
+        await supervisor.start()
+        if not stop.is_set():
+            _welcome(settings, with_page=not options.no_ui)
+        await stop.wait()
+    finally:
+        await supervisor.end()
+    return 0
+
+
+def _services(options: argparse.Namespace, settings: Settings) -> list[Service]:
+    shared = _shared_flags(options)
+    page = None if options.no_ui else page_folder()
+    flags = [*shared, "--host", settings.host, "--port", str(settings.port), "--ui-port", str(settings.ui_port)]
+    if page is not None:
+        flags += ["--page-dir", str(page)]
+    if options.workers > 1:
+        flags += ["--workers", str(options.workers)]
+    services = [
+        Service("gateway", "gateway", flags, ready=_until_serving(settings), vital=True),
+        Service("usage worker", "usage_worker", _worker_flags(settings)),
+    ]
+    if not options.no_local and any(settings.models_dir.glob("*.gguf")):
+        local = ["--models-dir", str(settings.models_dir)]
+        services.append(Service("local model", "local_llm", local, grace=10))
+    return services
+
+
+def _shared_flags(options: argparse.Namespace) -> list[str]:
+    flags: list[str] = []
+    for name in ("config", "data_dir", "database_url", "log_level"):
+        if (value := getattr(options, name)) is not None:
+            flags += [f"--{name.replace('_', '-')}", str(value)]
+    return flags
+
+
+def _worker_flags(settings: Settings) -> list[str]:
+    """The worker reads the spool itself when there is no Redis to carry events."""
+    source = ["--redis-url", settings.redis_url] if settings.redis_url else ["--spool-root", str(settings.spool_root)]
+    return ["--database-url", settings.ledger_url, *source]
+
+
+def _until_serving(settings: Settings) -> Callable[[], Awaitable[None]]:
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "") else settings.host  # noqa: S104 - compared, not bound
+
+    async def serving() -> None:
+        while not await asyncio.to_thread(_answers, host, settings.port):
+            await asyncio.sleep(0.05)
+
+    return serving
+
+
+def _answers(host: str, port: int) -> bool:
+    connection = http.client.HTTPConnection(host, port, timeout=2)
+    try:
+        connection.request("GET", "/health/readiness")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def _welcome(settings: Settings, *, with_page: bool) -> None:
+    """What to click and what to copy. The link holds a key, so it is shown on a terminal only."""
+    if not sys.stdout.isatty():
+        return
+    api = f"http://127.0.0.1:{settings.port}"
+    key = read_bootstrap(settings)
+    lines = ["", f"  Tollgate is up.  API {api}  Docs {api}/docs"]
+    if with_page:
+        lines.append(f"  Open     {link_of(settings)}")
+    if key:
+        body = '{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}]}'
+        lines.append(f"  Try      curl {api}/v1/chat/completions -H 'Authorization: Bearer {key}' -d '{body}'")
+    lines += ["  Stop     Ctrl-C", ""]
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
