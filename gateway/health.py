@@ -39,7 +39,7 @@ class Health:
         return "unavailable" if "database" in self._down else "connected"
 
     def readiness(self) -> Readiness:
-        blocked = [self.state] if self.state != "serving" else []
+        blocked: list[str] = [self.state] if self.state != "serving" else []
         blocked += [reason for blocker in self._blockers if (reason := blocker())]
         reasons = (*blocked, *(f"{name} {reason}" for name, reason in sorted(self._down.items())))
         status: Literal["healthy", "degraded", "unhealthy"] = "healthy"

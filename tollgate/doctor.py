@@ -32,7 +32,7 @@ class Finding:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Print every finding; 1 when something must be mended. A running Tollgate holds its ports: that is said, not wrong."""
+    """Print every finding; 1 when something must be mended. A port that a running Tollgate holds is not wrong."""
     findings = list(examine(options))
     for finding in findings:
         mark = {True: "ok  ", False: "FAIL", None: "note"}[finding.ok]

@@ -1,4 +1,4 @@
-"""The link that signs a browser in: the page's address with the first virtual key in its fragment, which no server sees."""
+"""The link that signs a browser in: the page's address and, in its fragment, which no server sees, the first key."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def _until_serving(settings: Settings) -> Callable[[], Awaitable[None]]:
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "") else settings.host  # noqa: S104 - compared, not bound
 
     async def serving() -> None:
-        while not await asyncio.to_thread(_answers, host, settings.port):
+        while not await asyncio.to_thread(_answers, host, settings.port):  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.05)
 
     return serving

@@ -53,11 +53,12 @@ def prepare(ask: Ask, target: Target, passed: list[tuple[str, str]]) -> Prepared
             f"Provider '{provider.name}' is unavailable: {provider.unavailable}", code="provider_unavailable"
         )
     caller = ask.surface.dialect
+    dropped: tuple[str, ...] = ()
     if caller.name in provider.dialects:
         body, added = caller.rewrite_request(
             ask.raw, model=target.model, quirks=provider.row.quirks, include_usage=ask.stream
         )
-        headers, dropped, upstream, native = passed, (), caller, True
+        headers, upstream, native = passed, caller, True
     else:
         upstream, native, added = DIALECTS[provider.dialects[0]], False, False
         body, headers, dropped = _translate(ask, target, upstream)

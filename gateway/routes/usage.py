@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
-from ledger.queries import UsageFilter
+from ledger.queries import UsageFilter, UsageRow
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.routes.deps import KeyRoute, PartsDep, PrincipalDep
-from gateway.routes.exact_json import exact_json
+from gateway.routes.exact_json import dollars, exact_json
 from gateway.routes.times import aware
 from ledger import queries
 from wire.errors import BadRequest, NotReady

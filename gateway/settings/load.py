@@ -29,6 +29,17 @@ _USUAL_NAMES = {
     "LOG_LEVEL": "log_level",
     "SERVER_PORT": "port",
 }
+_FLAGS = (
+    "data_dir",
+    "host",
+    "port",
+    "database_url",
+    "master_key",
+    "auto_migrate",
+    "log_level",
+    "page_dir",
+    "ui_port",
+)
 _STRUCTURED = {"providers", "models", "pricing", "spool", "upstream"}
 
 
@@ -56,21 +67,7 @@ def load(overrides: Overrides | None = None, environ: Mapping[str, str] | None =
     values = _read_yaml(path) if path else {}
     values = _interpolate(values, environment)
     values |= _from_environment(environment)
-    values |= {
-        name: value
-        for name in (
-            "data_dir",
-            "host",
-            "port",
-            "database_url",
-            "master_key",
-            "auto_migrate",
-            "log_level",
-            "page_dir",
-            "ui_port",
-        )
-        if (value := getattr(said, name)) is not None
-    }
+    values |= {name: value for name in _FLAGS if (value := getattr(said, name)) is not None}
     _drop_unused(values)
     try:
         return Settings.model_validate(values)
