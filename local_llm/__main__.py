@@ -21,13 +21,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs until SIGTERM or SIGINT. Returns 1, after one line on standard error, when the port is taken."""
     chosen = _parser().parse_args(arguments)
     logging.basicConfig(level=os.environ.get("LOG_LEVEL", "INFO").upper(), format="%(levelname)s local_llm %(message)s")
-    settings = EngineSettings(chosen.models, chosen.model, chosen.slots, chosen.context, chosen.threads)
+    settings = EngineSettings(chosen.models_dir, chosen.model, chosen.slots, chosen.context, chosen.threads)
     try:
         asyncio.run(_serve(settings, chosen.host, chosen.port))
     except OSError as error:
-        print(
-            f"local_llm: cannot listen on {chosen.host}:{chosen.port}: {os.strerror(error.errno or 0)}", file=sys.stderr
-        )  # noqa: T201
+        print(f"local_llm: {chosen.host}:{chosen.port}: {os.strerror(error.errno or 0)}", file=sys.stderr)  # noqa: T201
         return 1
     except KeyboardInterrupt:
         return 0
@@ -39,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local_llm", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=11434)
-    parser.add_argument("--models", type=Path, default=Path("models"), help="folder of GGUF files")
+    parser.add_argument("--models-dir", type=Path, default=Path("models"), help="folder of GGUF files")
     parser.add_argument("--model", default=environ("LOCAL_MODEL") or None, help="file name; else the first by name")
     parser.add_argument("--slots", type=int, default=environ("LOCAL_SLOTS") or "4", help="answers at once")
     parser.add_argument("--context", type=int, default=environ("LOCAL_CONTEXT") or "2048", help="tokens per slot")

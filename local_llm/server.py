@@ -65,30 +65,37 @@ class Front:
         try:
             to_engine.write(_closing(head))
             asking = asyncio.create_task(_copy(reader, to_engine))
-            telling = asyncio.create_task(_copy(from_engine, writer))
+            telling = asyncio.create_task(_copy_answer(from_engine, writer))
             # Whichever side ends first ends the other: the answer is whole, or the caller has hung up.
             done, rest = await asyncio.wait({asking, telling}, return_when=asyncio.FIRST_COMPLETED)
             for task in rest:
                 task.cancel()
             await asyncio.gather(asking, telling, return_exceptions=True)
-            if telling in done and telling.exception() is None and telling.result() == 0:
+            if telling in done and isinstance(telling.exception(), asyncio.IncompleteReadError):
                 await _answer(writer, 502, _error(502, "llama-server ended before it answered; it is started again"))
         finally:
             to_engine.transport.abort()
 
 
-async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> int:
-    """Copy until the end of the source. Returns the number of bytes."""
-    count = 0
+async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    """Copy until the end of the source."""
     while piece := await source.read(_PIECE):
-        count += len(piece)
         target.write(piece)
         await target.drain()
-    return count
+
+
+async def _copy_answer(engine: asyncio.StreamReader, caller: asyncio.StreamWriter) -> None:
+    """Copy an answer, telling the caller that its connection ends. Raises IncompleteReadError when none came."""
+    head = await engine.readuntil(b"\r\n\r\n")
+    while head.startswith(b"HTTP/1.1 1"):  # 100 Continue and the like come before the answer
+        caller.write(head)
+        head = await engine.readuntil(b"\r\n\r\n")
+    caller.write(_closing(head))
+    await _copy(engine, caller)
 
 
 def _closing(head: bytes) -> bytes:
-    """The request's head with `connection: close` in place of what it said."""
+    """The head of a request or an answer with `connection: close` in place of what it said."""
     lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
     hop = (b"connection:", b"keep-alive:", b"proxy-connection:")
     kept = [line for line in lines if not line.lower().startswith(hop)]

@@ -25,7 +25,7 @@ class Service:
         self.models = models
         self.port = free_port()
         self._log = models.parent / "service.log"
-        command = [sys.executable, "-m", "local_llm", "--port", str(self.port), "--models", str(models)]
+        command = [sys.executable, "-m", "local_llm", "--port", str(self.port), "--models-dir", str(models)]
         environ = os.environ | {"LLAMA_SERVER_BIN": str(binary or "/nonexistent/llama-server")}
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log)
@@ -149,10 +149,10 @@ def test_without_an_engine_it_says_how_to_get_one(models: Path) -> None:
 def test_a_taken_port_is_one_line(models: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        command = [sys.executable, "-m", "local_llm", "--port", str(port), "--models", str(models)]
+        command = [sys.executable, "-m", "local_llm", "--port", str(port), "--models-dir", str(models)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
-    assert done.stderr == f"local_llm: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+    assert done.stderr == f"local_llm: 127.0.0.1:{port}: Address already in use\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
