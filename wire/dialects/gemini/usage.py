@@ -1,0 +1,116 @@
+"""Gemini's `usageMetadata` to neutral counts and back. https://ai.google.dev/api/generate-content#UsageMetadata
+
+`promptTokenCount` includes cached tokens but not those that server tools produced (`toolUsePromptTokenCount`);
+`candidatesTokenCount` does not include thoughts. total = prompt + candidates + thoughts + toolUsePrompt (225 of 225
+recorded answers that say a total). A count that is absent is 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import structs
+
+from wire.neutral import Usage
+
+_MODALITY_NUMBERS = {1: "TEXT", 2: "IMAGE", 3: "VIDEO", 4: "AUDIO", 5: "DOCUMENT"}
+# Vertex says the tier as traffic; plain pay-as-you-go and provisioned throughput have no tier of their own.
+_TRAFFIC_TIERS = {"ON_DEMAND_FLEX": "flex", "ON_DEMAND_PRIORITY": "priority"}
+
+
+def parse_usage(native: Any, *, complete: bool = True) -> Usage | None:
+    """None when there is no usage object, or one without a single count (a blocked prompt on Vertex)."""
+    if not isinstance(native, dict) or not any(name.endswith("TokenCount") for name in native):
+        return None
+    prompt = _count(native, "promptTokenCount")
+    tool_input = _count(native, "toolUsePromptTokenCount")
+    thoughts = _count(native, "thoughtsTokenCount")
+    input_audio = input_image = output_audio = output_image = 0
+    if details := native.get("promptTokensDetails"):
+        input_audio, input_image = _of_modality(details, "AUDIO"), _of_modality(details, "IMAGE")
+    if details := native.get("toolUsePromptTokensDetails"):
+        input_audio += _of_modality(details, "AUDIO")
+        input_image += _of_modality(details, "IMAGE")
+    if details := native.get("candidatesTokensDetails"):
+        output_audio, output_image = _of_modality(details, "AUDIO"), _of_modality(details, "IMAGE")
+    return Usage(
+        input=prompt + tool_input,
+        cache_read=_count(native, "cachedContentTokenCount"),
+        input_audio=input_audio,
+        input_image=input_image,
+        tool_input=tool_input,
+        output=_count(native, "candidatesTokenCount") + thoughts,
+        reasoning=thoughts,
+        output_audio=output_audio,
+        output_image=output_image,
+        service_tier=_tier(native),
+        complete=complete,
+        native=native,
+    )
+
+
+def with_searches(usage: Usage | None, searches: int) -> Usage | None:
+    """Google charges grounded answers by the search queries that they name (`groundingMetadata.webSearchQueries`)."""
+    return structs.replace(usage, web_searches=searches) if usage is not None and searches else usage
+
+
+def searches_of(grounding: Any) -> int:
+    queries = grounding.get("webSearchQueries") if isinstance(grounding, dict) else None
+    return len(queries) if isinstance(queries, list) else 0
+
+
+def render_usage(usage: Usage) -> dict[str, Any]:
+    """The provider's own object where it is Gemini's, else one with the same counts."""
+    native = usage.native
+    if native is not None and ("totalTokenCount" in native or "promptTokenCount" in native):
+        return native
+    result: dict[str, Any] = {
+        "promptTokenCount": usage.input - usage.tool_input,
+        "candidatesTokenCount": usage.output - usage.reasoning,
+        "totalTokenCount": usage.input + usage.output,
+    }
+    for name, count in (
+        ("cachedContentTokenCount", usage.cache_read),
+        ("thoughtsTokenCount", usage.reasoning),
+        ("toolUsePromptTokenCount", usage.tool_input),
+    ):
+        if count:
+            result[name] = count
+    if details := _details(usage.input - usage.tool_input, usage.input_audio, usage.input_image):
+        result["promptTokensDetails"] = details
+    if details := _details(usage.output - usage.reasoning, usage.output_audio, usage.output_image):
+        result["candidatesTokensDetails"] = details
+    if usage.service_tier is not None:
+        result["serviceTier"] = usage.service_tier
+    return result
+
+
+def _details(total: int, audio: int, image: int) -> list[dict[str, Any]]:
+    if not audio and not image:
+        return []
+    counts = (("TEXT", total - audio - image), ("AUDIO", audio), ("IMAGE", image))
+    return [{"modality": name, "tokenCount": count} for name, count in counts if count > 0]
+
+
+def _count(native: dict[str, Any], name: str) -> int:
+    value = native.get(name)
+    return value if type(value) is int and value > 0 else 0
+
+
+def _of_modality(details: Any, wanted: str) -> int:
+    if not isinstance(details, list):
+        return 0
+    return sum(_count(item, "tokenCount") for item in details if isinstance(item, dict) and _modality(item) == wanted)
+
+
+def _modality(item: dict[str, Any]) -> Any:
+    modality = item.get("modality")
+    return _MODALITY_NUMBERS.get(modality) if isinstance(modality, int) else modality
+
+
+def _tier(native: dict[str, Any]) -> str | None:
+    tier = native.get("serviceTier")
+    if isinstance(tier, str):
+        return tier
+    traffic = native.get("trafficType")
+    return _TRAFFIC_TIERS.get(traffic) if isinstance(traffic, str) else None
