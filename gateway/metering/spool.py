@@ -132,9 +132,7 @@ class Spool:
             lost, self._backlog = len(self._backlog), deque()
         if lost:
             self.counts.unwritten += lost
-            log.error(
-                "spool closed with %d events that the disk refused: their calls will be priced by estimate", lost
-            )
+            log.error("spool closed with %d events that the disk refused: their calls will be priced by estimate", lost)
         remove(self.folder, self._flock)
         self._flock = -1
 
@@ -143,6 +141,11 @@ class Spool:
     def segment(self) -> int:
         """The number of the segment that is being written."""
         return self._segment
+
+    @property
+    def segment_events(self) -> int:
+        """Events in the segment that is being written."""
+        return self._events
 
     @property
     def open_intents(self) -> int:
@@ -342,11 +345,11 @@ class Spool:
             self._durable = (number, 0)
 
     def _finish_segment(self) -> None:
-        """The last segment: sealed if it holds anything, else removed."""
+        """The last segment: sealed if it holds an event or an open intent, else removed."""
         file, self._file = self._file, -1
         try:
             os.ftruncate(file, self._size)
-            if self._size:
+            if self._events or self._open:
                 os.write(file, frame_seal(self._events))
                 if self.settings.fsync != "never":
                     os.fsync(file)
