@@ -97,14 +97,16 @@ def _thinking(block: dict[str, Any], path: str, answer: bool) -> Thinking:
     signature = shape.optional_string(block, "signature", path)
     if not answer and foreign.is_sealed(signature):
         return foreign.unseal_thinking(signature, text, path)
-    return Thinking(text=text, signature=signature, origin=OWN, path=path)
+    extra = shape.unknown_fields(block, ("type", "thinking", "signature"))
+    return Thinking(text=text, signature=signature, origin=OWN, extra=extra, path=path)
 
 
 def _redacted(block: dict[str, Any], path: str, answer: bool) -> Thinking | CarriedSignature:
     data = shape.string(block, "data", path)
     if not answer and foreign.is_sealed(data):
         return foreign.read_redacted(data, path)
-    return Thinking(opaque=data, redacted=True, origin=OWN, path=path)
+    extra = shape.unknown_fields(block, ("type", "data"))
+    return Thinking(opaque=data, redacted=True, origin=OWN, extra=extra, path=path)
 
 
 def _tool_use(block: dict[str, Any], path: str, _answer: bool) -> ToolCall:

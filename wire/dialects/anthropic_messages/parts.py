@@ -112,9 +112,10 @@ class PartRenderer(Struct, frozen=True, kw_only=True):
 
     def _thinking(self, part: Thinking) -> list[Block]:
         if part.origin == OWN and part.redacted:
-            return [{"type": "redacted_thinking", "data": part.opaque or ""}]
+            return [{"type": "redacted_thinking", "data": part.opaque or "", **(part.extra or {})}]
         if part.origin == OWN and (part.signature is not None or self.seal):
-            return [{"type": "thinking", "thinking": part.text, "signature": part.signature or ""}]
+            block = {"type": "thinking", "thinking": part.text, "signature": part.signature or ""}
+            return [{**block, **(part.extra or {})}]
         if not self.seal:
             self._drop(part.path, "thinking")
             return []

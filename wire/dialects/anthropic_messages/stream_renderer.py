@@ -106,15 +106,11 @@ class StreamRenderer:
         return begun + _HANDLERS[type(event)](self, event)
 
     def close(self) -> bytes:
-        """Ends what is open, then message_delta and message_stop. Nothing after an error."""
+        """message_delta and message_stop, after the end of what is open. Nothing after an error."""
         if self._over:
             return b""
         self._over = True
-        out = b"" if self._started else self._start(Started())
-        for block in self._blocks.values():
-            block.stopped = True
-        out += self._end_current()
-        out += self._advance()
+        out = self._end_all() if self._started else self._start(Started())
         delta = render_finish(self._finish, called_tools=self._called_tools, refused=self._refused)
         delta.update({name: self._extra[name] for name in _DELTA_EXTRA if name in self._extra})
         closing: dict[str, Any] = {"type": "message_delta", "delta": delta, "usage": render_usage(self._usage)}
@@ -163,7 +159,7 @@ class StreamRenderer:
         for name in event.extra:
             if name not in _DELTA_EXTRA and name not in _EVENT_EXTRA:
                 self._drop(f"extra.{name}")
-        return b""
+        return self._end_all()
 
     def _on_extra(self, event: Extra) -> bytes:
         self._drop(f"extra.{event.name}")
@@ -231,6 +227,11 @@ class StreamRenderer:
             if block.stopped or (self._queue and block.kind != "tool_call"):
                 out += self._end_current()
         return out
+
+    def _end_all(self) -> bytes:
+        for block in self._blocks.values():
+            block.stopped = True
+        return self._end_current() + self._advance()
 
     # ------------------------------------------------------------------------------------ one block on the wire
     def _begin(self, block: _Block) -> bytes:
