@@ -92,7 +92,7 @@ def serve(settings: Settings, workers: int, overrides: Overrides) -> None:
     for sock in sockets:
         _log.info("listening on http://%s:%d", *sock.getsockname()[:2])
     if workers > 1:
-        Multiprocess(config, target=server.run, sockets=sockets).run()
+        Multiprocess(config, sockets=sockets).run()
     else:
         server.run(sockets=sockets)
         if not server.started:

@@ -22,7 +22,9 @@ from gateway.catalogue import catalogue
 from gateway.discovery import Discovery
 from gateway.express import Express, Inference, Lanes, error_headers, plain_error
 from gateway.health import Health
+from gateway.metering.redis_stream import RedisStream
 from gateway.metering.settlement import Metering
+from gateway.metering.shipper import Shipper
 from gateway.metering.spool import Spool, SpoolSettings
 from gateway.models import Models
 from gateway.observability.metrics import Metrics
@@ -34,8 +36,10 @@ from gateway.settings.provider_keys import KeyRing
 from gateway.surfaces import CHAT_SURFACES
 from gateway.upstream import Upstream
 from ledger.engine import make_engine
+from ledger.queries import receipts
 from wire.errors import GatewayError
 
+_SHIP_SECONDS = 10.0
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
@@ -52,6 +56,8 @@ def create_app(settings: Settings) -> Express:
     known = Models(settings, providers, catalogue(), lambda: datetime.now(UTC))
     metrics = Metrics()
     spool = Spool(_spool_settings(settings))
+    stream = RedisStream(settings.redis_url) if settings.redis_url else None
+    shipper = Shipper(spool, lambda producer: asyncio.to_thread(receipts, ledger, producer), stream)
     metering = Metering(spool)
     metering.on_event(metrics.event)
     upstream = Upstream(settings.upstream)
@@ -65,20 +71,26 @@ def create_app(settings: Settings) -> Express:
         max_body_bytes=settings.max_body_bytes,
     )
     discovery = Discovery(known, upstream)
-    health = Health({"database": lambda: asyncio.to_thread(store.ping)}, blockers=(lambda: spool.reason,))
+    health = Health(
+        {"database": lambda: asyncio.to_thread(store.ping)},
+        blockers=(lambda: None if spool.writable else spool.reason,),
+        worries=(lambda: shipper.reason,),
+    )
     parts = Parts(settings, key_service, known, calls, metering, metrics, health, ledger)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await ensure_bootstrap_key(key_service, store, credentials.bootstrap)
         await asyncio.to_thread(spool.open)
-        tasks = [asyncio.create_task(health.watch()), asyncio.create_task(discovery.watch())]
+        tasks = [asyncio.create_task(task) for task in (health.watch(), discovery.watch(), shipper.run())]
         health.state = "serving"
         yield
         health.state = "draining"
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await shipper.ship_all(_SHIP_SECONDS)
+        await shipper.close()
         await asyncio.to_thread(spool.close)
         await upstream.close()
 

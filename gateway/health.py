@@ -24,14 +24,20 @@ class Readiness:
 
 
 class Health:
-    """`probes` by name raise when what they look at is away; `blockers` give the reason why nothing can be served."""
+    """`probes` by name raise when what they look at is away. `blockers` give the reason why nothing can be served,
+    `worries` one why something behind is not well while serving goes on."""
 
     def __init__(
-        self, probes: dict[str, Callable[[], Awaitable[None]]], blockers: tuple[Callable[[], str | None], ...]
+        self,
+        probes: dict[str, Callable[[], Awaitable[None]]],
+        *,
+        blockers: tuple[Callable[[], str | None], ...],
+        worries: tuple[Callable[[], str | None], ...],
     ) -> None:
         self.state: State = "starting"
         self._probes = probes
         self._blockers = blockers
+        self._worries = worries
         self._down: dict[str, str] = {}
 
     @property
@@ -41,7 +47,8 @@ class Health:
     def readiness(self) -> Readiness:
         blocked: list[str] = [self.state] if self.state != "serving" else []
         blocked += [reason for blocker in self._blockers if (reason := blocker())]
-        reasons = (*blocked, *(f"{name} {reason}" for name, reason in sorted(self._down.items())))
+        worried = [reason for worry in self._worries if (reason := worry())]
+        reasons = (*blocked, *worried, *(f"{name} {reason}" for name, reason in sorted(self._down.items())))
         status: Literal["healthy", "degraded", "unhealthy"] = "healthy"
         if reasons:
             status = "unhealthy" if blocked else "degraded"

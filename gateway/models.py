@@ -97,7 +97,8 @@ class Models:
             if provider.name in self.discovered:
                 rows += self._discovered_rows(provider)
             else:
-                rows += [self._row(provider, entry) for entry in self._catalogue.models(provider.row.name, self._now())]
+                entries = self._catalogue.models(provider.row.name, self._now())
+                rows += [self._row(provider, entry) for entry in entries if not entry.deprecated]
         return rows
 
     def _alias_row(self, name: str, alias: ModelSettings) -> ListedModel:

@@ -58,6 +58,13 @@ def postgres_url(postgres_server_url: str) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def module_postgres_url(postgres_server_url: str) -> Iterator[str]:
+    """An empty Postgres database for all tests of a module."""
+    with fresh_database(postgres_server_url) as url:
+        yield url
+
+
 @pytest.fixture
 def redis_server() -> Iterator[Server]:
     """A Redis of the test's own, started, to stop, kill or pause."""

@@ -16,8 +16,9 @@ def configure(level: str) -> None:
     """Everything to standard error. The HTTP servers' own access lines are off: ours name route templates, not URLs."""
     logging.basicConfig(level=level_number(level), format=_FORMAT, stream=sys.stderr, force=True)
     logging.getLogger("uvicorn.access").disabled = True
-    # One line per request with its full URL; ours say the same without it.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    # Chatter: a line per request with its full URL, and one per look at a schema.
+    for name in ("httpx", "alembic.runtime.migration"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def level_number(level: str) -> int:

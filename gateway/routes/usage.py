@@ -8,15 +8,26 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
-from ledger.queries import UsageFilter, UsageRow
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.routes.deps import KeyRoute, PartsDep, PrincipalDep
 from gateway.routes.exact_json import dollars, exact_json
 from gateway.routes.times import aware
 from ledger import queries
+from ledger.queries import UsageFilter, UsageRow
 from wire.errors import BadRequest, NotReady
 
+_TOKEN_DETAILS = (
+    "cache_read",
+    "cache_write_5m",
+    "cache_write_1h",
+    "input_audio",
+    "input_image",
+    "tool_input",
+    "reasoning",
+    "output_audio",
+    "output_image",
+)
 router = APIRouter(tags=["usage"], route_class=KeyRoute)
 
 
@@ -28,6 +39,8 @@ def _filter(
     api_key_id: str | None = None,
     model: str | None = None,
     session_id: str | None = None,
+    end_user: str | None = None,
+    request_id: str | None = None,
 ) -> UsageFilter:
     """A virtual key sees its own user's rows, the master key all."""
     wanted = UsageFilter(
@@ -37,6 +50,8 @@ def _filter(
         key_id=api_key_id,
         model=model,
         session_id=session_id,
+        end_user=end_user,
+        request_id=request_id,
     )
     return wanted if principal.key is None else replace(wanted, user_id=principal.key.user_id)
 
@@ -72,9 +87,8 @@ async def count_usage(parts: PartsDep, wanted: FilterDep) -> Response:
 
 
 def _row(row: UsageRow) -> dict[str, Any]:
-    """The any-llm gateway's UsageLog, and what more the ledger knows."""
-    event = row.event
-    tokens = event.tokens
+    """The any-llm gateway's UsageLog first, then what more the ledger knows."""
+    event, tokens = row.event, row.event.tokens
     return {
         "id": event.event_id,
         "user_id": event.caller.user_id,
@@ -89,4 +103,27 @@ def _row(row: UsageRow) -> dict[str, Any]:
         "cost": dollars(event.cost_pico),
         "status": event.status,
         "error_message": event.error_code,
+        "request_id": event.request_id,
+        "kind": event.kind,
+        "attempt": event.attempt,
+        "model_asked": event.model_asked,
+        "session_id": event.caller.session_id,
+        "end_user": event.caller.end_user,
+        "tags": event.caller.tags,
+        "stream": event.stream,
+        "byok": event.byok,
+        "estimated": event.estimated,
+        "http_status": event.http_status,
+        "finish_reason": event.finish_reason,
+        "service_tier": event.service_tier,
+        **{f"{name}_tokens": getattr(tokens, name) for name in _TOKEN_DETAILS},
+        "web_searches": tokens.web_searches,
+        "images": tokens.images,
+        "audio_ms": tokens.audio_ms,
+        "price": event.price,
+        "provider_cost": dollars(event.provider_cost_pico),
+        "dropped": event.dropped,
+        "duration_ms": event.duration_us / 1000,
+        "first_token_ms": None if event.first_token_us is None else event.first_token_us / 1000,
+        "overhead_ms": None if event.overhead_us is None else event.overhead_us / 1000,
     }
