@@ -38,11 +38,19 @@ class Call:
         """The model that the body or, as with Gemini, the path names."""
         if "/models/" in self.path:
             return unquote(self.path.rpartition("/models/")[2].rpartition(":")[0]) or None
+        return self._field("model")
+
+    @property
+    def stream(self) -> bool:
+        """Whether the body or, as with Gemini, the path asks for a stream."""
+        return self.path.endswith(":streamGenerateContent") or self._field("stream") is True
+
+    def _field(self, name: str) -> Any:
         try:
             loaded = json.loads(self.body)
         except ValueError:
             return None
-        return loaded.get("model") if isinstance(loaded, dict) else None
+        return loaded.get(name) if isinstance(loaded, dict) else None
 
 
 @dataclass
@@ -53,6 +61,7 @@ class _Route:
     path: str
     model: str | None
     header: tuple[str, str] | None
+    stream: bool | None
     answers: deque[Answer]
 
     def matches(self, call: Call) -> bool:
@@ -60,11 +69,13 @@ class _Route:
             return False
         if self.header is not None and call.headers.get(self.header[0].lower()) != self.header[1]:
             return False
+        if self.stream is not None and call.stream != self.stream:
+            return False
         return self.model is None or call.model == self.model
 
     @property
     def precision(self) -> int:
-        return (self.header is not None) * 2 + (self.model is not None)
+        return (self.header is not None) * 4 + (self.model is not None) * 2 + (self.stream is not None)
 
     def take(self) -> Answer:
         return self.answers.popleft() if len(self.answers) > 1 else self.answers[0]
@@ -144,15 +155,18 @@ class Upstream:
         prefix: str = "",
         model: str | None = None,
         header: tuple[str, str] | None = None,
+        stream: bool | None = None,
     ) -> Answer:
         """Replay an interaction at its own method and path (`prefix` in front). Returns the answer it will give.
 
-        Interactions at one path are given in the order added. Those with `model` or `header` answer only calls that
-        name that model or carry that header, and come before the others.
+        Interactions at one path are given in the order added. Those with `model`, `header` or `stream` answer only
+        calls that name that model, carry that header, ask (or do not ask) for a stream, and come before the others.
         """
         request = interaction["request"]
         path = prefix + urlsplit(request["url"]).path
-        return self.on(path, answer_of(interaction), method=request["method"], model=model, header=header)
+        return self.on(
+            path, answer_of(interaction), method=request["method"], model=model, header=header, stream=stream
+        )
 
     def on(
         self,
@@ -161,15 +175,16 @@ class Upstream:
         method: str = "POST",
         model: str | None = None,
         header: tuple[str, str] | None = None,
+        stream: bool | None = None,
     ) -> Answer:
         """Give these answers, in order, to the calls of that method and path; the last one to all later calls too."""
-        wanted = (method, unquote(path), model, header)
+        wanted = (method, unquote(path), model, header, stream)
         with self._counts.changed:
             for route in self._routes:
-                if (route.method, route.path, route.model, route.header) == wanted:
+                if (route.method, route.path, route.model, route.header, route.stream) == wanted:
                     route.answers.extend(answers)
                     return answers[-1]
-            self._routes.append(_Route(method, unquote(path), model, header, deque(answers)))
+            self._routes.append(_Route(*wanted, deque(answers)))
         return answers[-1]
 
     def forget(self) -> None:

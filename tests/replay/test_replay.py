@@ -54,6 +54,14 @@ def test_the_most_precise_route_answers_and_the_last_answer_stays(upstream: Upst
     assert len(upstream.calls) == 5
 
 
+def test_plain_and_streamed_answers_share_a_path(upstream: Upstream) -> None:
+    upstream.add(written("anthropic-messages"), stream=False)
+    upstream.add(written("anthropic-messages-stream"), stream=True)
+    url = upstream.url + "/v1/messages"
+    assert httpx.post(url, json={"stream": True}).headers["content-type"] == "text/event-stream"
+    assert httpx.post(url, json={}).json()["usage"]["output_tokens"] == 12
+
+
 def test_a_gemini_path_names_the_model(upstream: Upstream) -> None:
     upstream.add(written("gemini-generate"), model="gemini-2.5-flash")
     path = "/v1beta/models/gemini-2.5-flash:generateContent"
