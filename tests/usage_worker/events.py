@@ -1,0 +1,42 @@
+"""Usage events for tests: sound ones, varied by a number."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime
+from typing import Any
+
+from usage_contract.event import Caller, Tokens, UsageEvent
+
+PRODUCER = "0193b7a0-0000-7000-8000-00000000000a"
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def event_id(at: datetime, number: int) -> str:
+    """A UUIDv7 of that time; the number makes it unique, and the same call gives the same id."""
+    head = f"{int(at.timestamp() * 1000):012x}"
+    tail = f"{random.Random(number).getrandbits(76):019x}"
+    return f"{head[:8]}-{head[8:]}-7{tail[:3]}-8{tail[3:6]}-{tail[6:18]}"
+
+
+def usage_event(number: int = 0, at: datetime = NOON, **changes: Any) -> UsageEvent:
+    """An event whose fields follow from the number; `changes` replace any of them."""
+    values: dict[str, Any] = {
+        "event_id": event_id(at, number),
+        "request_id": f"req-{number}",
+        "kind": "final",
+        "producer": PRODUCER,
+        "segment": number // 100 + 1,
+        "started_us": int(at.timestamp() * 1_000_000) + 123,
+        "caller": Caller(user_id=f"user-{number % 3}", key_id=f"key-{number % 5}", session_id=f"session-{number % 7}"),
+        "surface": "/v1/chat/completions",
+        "provider": "openai",
+        "model_asked": "gpt-4o-mini",
+        "model_used": f"gpt-4o-mini-{number % 2}",
+        "http_status": 200,
+        "tokens": Tokens(input=10 + number, output=5, cache_read=number % 4),
+        "cost_pico": 1_500_000 + number,
+        "price": {"input": "0.15", "output": "0.6"},
+        "duration_us": 250_000,
+    }
+    return UsageEvent(**(values | changes))

@@ -1,0 +1,146 @@
+"""Many rows into one table in few statements, on either database.
+
+Postgres: COPY into a temporary table, then one INSERT ... SELECT; measured at 33,000 events/s against 20,000 to 25,000
+with unnest, a JSON recordset or pipelined single rows. SQLite: INSERT with as many rows as its variables allow.
+
+Values come as the worker has them: times in microseconds since the epoch, JSON and dates as text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import psycopg
+from sqlalchemy import Connection, Table, Uuid
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+
+from ledger.tables import MEASURES, UtcTime, from_us, usage_events
+
+Rows = Sequence[tuple[Any, ...]]
+_SQLITE_VARIABLES = 30_000
+
+
+class Bulk(Protocol):
+    """How the store writes. Both methods must run inside the caller's transaction."""
+
+    def insert_events(self, connection: Connection, rows: Rows) -> set[str]:
+        """Insert rows of `usage_events`; those that are there already stay as they are. Returns the ids of the new."""
+
+    def add(self, connection: Connection, table: Table, rows: Rows) -> None:
+        """Add the measures of `rows` to a rollup table, making the rows that are missing."""
+
+
+def insert_into(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT that knows ON CONFLICT, which both databases spell alike."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def bulk_for(dialect_name: str) -> Bulk:
+    return PostgresBulk() if dialect_name == "postgresql" else SqliteBulk()
+
+
+class SqliteBulk:
+    def insert_events(self, connection: Connection, rows: Rows) -> set[str]:
+        new: set[str] = set()
+        ready = [(time, event_id.replace("-", ""), *rest) for time, event_id, *rest in rows]
+        for chunk in _chunks(ready, len(usage_events.columns)):
+            sql = f"{_insert(usage_events, chunk)} ON CONFLICT DO NOTHING RETURNING event_id"
+            new.update(connection.exec_driver_sql(sql, _flat(chunk)).scalars())
+        return {f"{i[:8]}-{i[8:12]}-{i[12:16]}-{i[16:20]}-{i[20:]}" for i in new}
+
+    def add(self, connection: Connection, table: Table, rows: Rows) -> None:
+        for chunk in _chunks(rows, len(table.columns)):
+            connection.exec_driver_sql(f"{_insert(table, chunk)} {_adding(table)}", _flat(chunk))
+
+
+class PostgresBulk:
+    def insert_events(self, connection: Connection, rows: Rows) -> set[str]:
+        insert = _from_stage(connection, usage_events, rows)
+        return set(connection.exec_driver_sql(f"{insert} ON CONFLICT DO NOTHING RETURNING event_id::text").scalars())
+
+    def add(self, connection: Connection, table: Table, rows: Rows) -> None:
+        connection.exec_driver_sql(f"{_from_stage(connection, table, rows)} {_adding(table)}")
+
+
+def _insert(table: Table, rows: Rows) -> str:
+    marks = ", ".join("?" * len(table.columns))
+    return f"INSERT INTO {table.name} ({_names(table)}) VALUES {', '.join([f'({marks})'] * len(rows))}"
+
+
+def _names(table: Table) -> str:
+    return ", ".join(column.name for column in table.columns)
+
+
+def _key(table: Table) -> str:
+    return ", ".join(column.name for column in table.primary_key)
+
+
+def _adding(table: Table) -> str:
+    sums = ", ".join(f"{name} = {table.name}.{name} + excluded.{name}" for name in MEASURES)
+    return f"ON CONFLICT ({_key(table)}) DO UPDATE SET {sums}"
+
+
+def _chunks(rows: Rows, width: int) -> Iterator[Rows]:
+    size = _SQLITE_VARIABLES // width
+    return (rows[start : start + size] for start in range(0, len(rows), size))
+
+
+def _flat(rows: Rows) -> tuple[Any, ...]:
+    return tuple(value for row in rows for value in row)
+
+
+def _from_stage(connection: Connection, table: Table, rows: Rows) -> str:
+    """COPY the rows into a temporary table like `table`, emptied by the commit. Returns the INSERT that takes them on.
+
+    Its ORDER BY makes every worker lock in one order.
+    """
+    stage = f"stage_{table.name}"
+    connection.exec_driver_sql(
+        f"CREATE TEMPORARY TABLE IF NOT EXISTS {stage} (LIKE {table.name}) ON COMMIT DELETE ROWS"
+    )
+    formats = [_format(column.type) for column in table.columns]
+    lines = ["\t".join([f(value) for f, value in zip(formats, row, strict=True)]) for row in rows]
+    copy = f"COPY pg_temp.{stage} ({_names(table)}) FROM STDIN"
+    with _as_sqlalchemy_errors(connection, copy), connection.connection.cursor().copy(copy) as target:
+        target.write("\n".join(lines) + "\n")
+    return (
+        f"INSERT INTO {table.name} ({_names(table)}) SELECT {_names(table)} FROM pg_temp.{stage} ORDER BY {_key(table)}"
+    )
+
+
+@contextmanager
+def _as_sqlalchemy_errors(connection: Connection, statement: str) -> Iterator[None]:
+    """COPY goes past SQLAlchemy; its errors must not."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise DBAPIError.instance(
+            statement, None, error, psycopg.Error, hide_parameters=True, dialect=connection.dialect
+        ) from error
+
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+def _format(kind: Any) -> Callable[[Any], str]:
+    """From a value to a field of COPY's text format."""
+    return _time if isinstance(kind, UtcTime) else _bare if isinstance(kind, Uuid) else _field
+
+
+def _time(value: int | None) -> str:
+    return "\\N" if value is None else from_us(value).isoformat(" ")
+
+
+def _bare(value: str) -> str:
+    return value
+
+
+def _field(value: Any) -> str:
+    if value is None:
+        return "\\N"
+    if isinstance(value, str):
+        return value if value.isalnum() else value.translate(_ESCAPES)
+    return str(value)
