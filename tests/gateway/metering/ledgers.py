@@ -48,7 +48,7 @@ class MemoryLedger:
 
     async def consume(self, redis: Redis, stream: str = "tollgate:usage") -> int:
         """Take what the stream holds, as a worker that acknowledges and deletes."""
-        entries = await redis.xrange(stream)
+        entries: list[tuple[bytes, dict[bytes, bytes]]] = await redis.xrange(stream)  # type: ignore[assignment]
         for entry_id, fields in entries:
             event = from_stream_fields(fields)
             self.store(event, fields[b"producer"].decode(), int(fields[b"segment"]))
