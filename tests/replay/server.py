@@ -38,7 +38,8 @@ class Call:
         """The model that the body or, as with Gemini, the path names."""
         if "/models/" in self.path:
             return unquote(self.path.rpartition("/models/")[2].rpartition(":")[0]) or None
-        return self._field("model")
+        named = self._field("model")
+        return named if isinstance(named, str) else None
 
     @property
     def stream(self) -> bool:
