@@ -144,10 +144,8 @@ class PartRenderer(Struct, frozen=True, kw_only=True):
     def _tool_result(self, part: ToolResult) -> Block:
         block: Block = {"type": "tool_result", "tool_use_id": part.call_id if self.own else acceptable_id(part.call_id)}
         content = [block for inner in part.parts for block in self._in_result(inner)]
-        if len(content) == 1 and content[0].keys() == {"type", "text"}:
-            block["content"] = content[0]["text"]
-        elif content:
-            block["content"] = content
+        if content:
+            block["content"] = as_said(content, part.parts[0].path)
         if part.is_error is not None:
             block["is_error"] = part.is_error
         return {**block, **render_cache(part.cache), **(part.extra or {} if self.own else {})}
@@ -169,6 +167,14 @@ class PartRenderer(Struct, frozen=True, kw_only=True):
             return [part.value]
         self._drop(part.path, part.type)
         return []
+
+
+def as_said(blocks: list[Block], path: str) -> str | list[Block]:
+    """Content is a string where the caller wrote one: the path of its part is then no place in a list."""
+    if len(blocks) == 1 and blocks[0].keys() == {"type", "text"} and not path.endswith("]"):
+        text: str = blocks[0]["text"]
+        return text
+    return blocks
 
 
 def tool_input(call: ToolCall) -> tuple[dict[str, Any], bool]:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from wire.dialect import Quirks, Rendered
 from wire.dialects.anthropic_messages import settings, tools
 from wire.dialects.anthropic_messages.foreign import OWN
 from wire.dialects.anthropic_messages.models import abilities_of
-from wire.dialects.anthropic_messages.parts import Block, PartRenderer
+from wire.dialects.anthropic_messages.parts import Block, PartRenderer, as_said
 from wire.dialects.anthropic_messages.shape import wrong
 from wire.neutral import Message, Native, Refusal, Request, Text
 
@@ -88,38 +88,54 @@ def _render_extra(request: Request, body: dict[str, Any], dropped: list[str]) ->
             body[name] = value
 
 
+class _Turn(Struct):
+    """A message on the wire: what consecutive neutral messages of one side add up to."""
+
+    role: str
+    blocks: list[Block]
+    path: str  # of its first part
+    extra: dict[str, Any]
+
+
 def _render_conversation(request: Request, renderer: PartRenderer) -> tuple[str | list[Block] | None, list[Block]]:
+    """`system` and `messages`."""
     messages = request.messages if renderer.own else _with_a_user_message(request.messages, renderer.dropped)
-    system: list[Block] = []
-    turns: list[tuple[str, list[Block], dict[str, Any]]] = []
+    system = _Turn("system", [], "", {})
+    turns: list[_Turn] = []
     for index, message in enumerate(messages):
-        extra = (message.extra or {}) if renderer.own else {}
         if not renderer.own:
             _report_message(message, index, renderer.dropped)
-        if message.role in ("system", "developer"):
-            if not renderer.own or not _inside_conversation(message):
-                if turns:
-                    renderer.dropped.append(f"{_path(message, index)}.role")
-                system += _system_blocks(message, renderer)
-                continue
-            turns.append(("system", _system_blocks(message, renderer), extra))
-            continue
-        role = "assistant" if message.role == "assistant" else "user"
-        render = renderer.in_assistant_turn if role == "assistant" else renderer.in_user_turn
-        blocks = [block for part in message.parts for block in render(part)]
-        if turns and turns[-1][0] == role:
-            turns[-1][1].extend(blocks)
-            turns[-1][2].update(extra)
+        turn = _render_message(message, renderer)
+        if turn.role == "system" and not (renderer.own and turn.path.startswith("messages")):
+            if turns:
+                renderer.dropped.append(f"{_path(message, index)}.role")
+            system.path = system.path or turn.path
+            system.blocks += turn.blocks
+        elif turns and turns[-1].role == turn.role != "system":
+            turns[-1].blocks += turn.blocks
+            turns[-1].extra.update(turn.extra)
         else:
-            turns.append((role, blocks, dict(extra)))
+            turns.append(turn)
     rendered = [
-        {"role": role, "content": blocks if renderer.own else _results_first(blocks), **extra}
-        for role, blocks, extra in turns
-        if blocks or renderer.own
+        {
+            "role": turn.role,
+            "content": as_said(turn.blocks if renderer.own else _results_first(turn.blocks), turn.path),
+            **turn.extra,
+        }
+        for turn in turns
+        if turn.blocks or renderer.own
     ]
-    if len(system) == 1 and system[0].keys() == {"type", "text"}:
-        return system[0]["text"], rendered
-    return system, rendered
+    return as_said(system.blocks, system.path), rendered
+
+
+def _render_message(message: Message, renderer: PartRenderer) -> _Turn:
+    extra = dict(message.extra or {}) if renderer.own else {}
+    path = message.parts[0].path if message.parts else ""
+    if message.role in ("system", "developer"):
+        return _Turn("system", _system_blocks(message, renderer), path, extra)
+    render = renderer.in_assistant_turn if message.role == "assistant" else renderer.in_user_turn
+    blocks = [block for part in message.parts for block in render(part)]
+    return _Turn("assistant" if message.role == "assistant" else "user", blocks, path, extra)
 
 
 def _with_a_user_message(messages: tuple[Message, ...], dropped: list[str]) -> tuple[Message, ...]:
@@ -129,11 +145,6 @@ def _with_a_user_message(messages: tuple[Message, ...], dropped: list[str]) -> t
     last = len(messages) - 1
     dropped.append(f"{_path(messages[last], last)}.role")
     return (*messages[:last], structs.replace(messages[last], role="user"))
-
-
-def _inside_conversation(message: Message) -> bool:
-    """Whether the caller wrote it among `messages`, not as `system`."""
-    return bool(message.parts) and message.parts[0].path.startswith("messages")
 
 
 def _system_blocks(message: Message, renderer: PartRenderer) -> list[Block]:
