@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +26,7 @@ from typing import Any, Final
 from genai_prices import types
 from genai_prices.data import providers
 
-from gateway.catalogue_rows import MAX_OUTPUT_TOKENS, SOLAR
+from gateway.catalogue_rows import CONTEXT_WINDOWS, MAX_OUTPUT_TOKENS, SOLAR
 
 PATH: Final = Path(__file__).parent / "data" / "catalogue.json"
 
@@ -108,8 +109,9 @@ def _text(value: Any) -> str:
 
 def _model(provider: str, model: types.ModelInfo) -> dict[str, Any]:
     row: dict[str, Any] = {"id": model.id, "m": _rule(model.match)}
-    if model.context_window is not None:
-        row["w"] = model.context_window
+    window = model.context_window or CONTEXT_WINDOWS.get(provider, {}).get(model.id)
+    if window is not None:
+        row["w"] = window
     if (most := MAX_OUTPUT_TOKENS.get(provider, {}).get(model.id)) is not None:
         row["o"] = most
     if model.deprecated:
@@ -170,7 +172,13 @@ def _condition(constraint: types.StartDateConstraint | types.TimeOfDateConstrain
         case types.StartDateConstraint():
             return constraint.start_date.isoformat()
         case types.TimeOfDateConstraint():
-            return [constraint.start_time.isoformat(), constraint.end_time.isoformat()]
+            return [_utc(constraint.start_time), _utc(constraint.end_time)]
+
+
+def _utc(clock: time) -> str:
+    """A time of day without a zone is UTC, as in genai-prices."""
+    aware = clock if clock.tzinfo is not None else clock.replace(tzinfo=UTC)
+    return datetime.combine(date(1970, 1, 1), aware).astimezone(UTC).time().isoformat()
 
 
 def _rule(rule: types.MatchLogic) -> list[Any]:

@@ -135,3 +135,14 @@ MAX_OUTPUT_TOKENS: Final[dict[str, dict[str, int]]] = {
         "gemini-3-pro-preview": 65_536,
     },
 }
+
+# Context windows that the price list does not have, from the same pages.
+CONTEXT_WINDOWS: Final[dict[str, dict[str, int]]] = {
+    "openai": {"gpt-4.5-preview": 128_000},
+    "google": {
+        "gemini-2.5-pro": 1_048_576,
+        "gemini-3-pro-preview": 1_048_576,
+        "gemini-3.1-pro-preview": 1_048_576,
+        "gemini-embedding-001": 2_048,
+    },
+}
