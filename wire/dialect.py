@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
@@ -36,6 +36,15 @@ class Quirks(Struct, frozen=True, kw_only=True):
     image_urls: bool = True  # False: takes inline images only
     tool_result_images: bool = True
     json_schema: bool = True  # False: json_schema becomes json_object, reported as dropped
+    # The rest is openai_chat only. What this upstream takes beyond OpenAI: `top_k`, `cache` (cache_control marks),
+    # `video` parts, `tool_images` (images in tool messages), `assistant_images`, `thought_signatures` (Gemini's).
+    accepts: frozenset[str] = frozenset()
+    reasoning_control: Literal["reasoning_effort", "reasoning", "thinking"] = "reasoning_effort"
+    # Where earlier reasoning is handed back; None: nowhere, it is reported as dropped.
+    reasoning_history: Literal["reasoning_content", "reasoning", "reasoning_details", "thinking_parts"] | None = None
+    documents: Literal["file", "file_or_url", "document_url"] = "file"
+    seed_field: str = "seed"
+    call_id_characters: int = 40  # longer ids of tool calls are replaced by short ones, of letters and digits
 
 
 class StreamParser(Protocol):
