@@ -206,6 +206,10 @@ usage_receipts = Table(
     Index("ix_usage_receipts_updated", "updated_at"),
 )
 
+# stored: a retry or a newer worker could store it. superseded: a `lost` event whose real outcome is stored. dropped: an
+# operator gave it up. All but the first still count in the receipt of their segment.
+RESOLUTIONS = ("stored", "superseded", "dropped")
+
 usage_dead_letters = Table(
     "usage_dead_letters",
     metadata,
@@ -217,9 +221,9 @@ usage_dead_letters = Table(
     Column("segment", BigInteger),
     Column("counted", Boolean, nullable=False),  # whether the segment's receipt counts it
     Column("reason", Text, nullable=False),
-    Column("payload", LargeBinary, nullable=False),  # emptied once resolved
+    Column("payload", LargeBinary, nullable=False),  # emptied once stored or dropped
     Column("first_seen", UtcTime, nullable=False),
-    Column("resolution", Text),  # null: open; stored: a retry went through; dropped: an operator gave it up
+    Column("resolution", Text),  # null: open; else one of RESOLUTIONS
     Column("resolved_at", UtcTime),
     Index("ix_usage_dead_letters_first_seen", "first_seen"),
     Index("ix_usage_dead_letters_origin", "producer", "segment"),

@@ -102,6 +102,10 @@ class Row(NamedTuple):
         return str(self.values[1])
 
     @property
+    def kind(self) -> str:
+        return str(self.values[_KIND])
+
+    @property
     def origin(self) -> tuple[str, int]:
         """Producer and segment that the event itself names: its receipt is counted there."""
         return self.values[_PRODUCER], self.values[_SEGMENT]
@@ -113,7 +117,7 @@ class Row(NamedTuple):
 
 
 COLUMNS = tuple(column.name for column in usage_events.columns)
-_PRODUCER, _SEGMENT = COLUMNS.index("producer"), COLUMNS.index("segment")
+_KIND, _PRODUCER, _SEGMENT = (COLUMNS.index(name) for name in ("kind", "producer", "segment"))
 
 
 def decode(entries: Sequence[Entry], now: datetime) -> tuple[list[Row], list[Letter]]:

@@ -29,6 +29,7 @@ class Letter:
     reason: str
     counted: bool = True
     event_id: str | None = None
+    resolution: str | None = None  # set when there is nothing for anybody to do about it
 
     @property
     def letter_id(self) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, TypeGuard
 
@@ -141,13 +141,20 @@ def translated_errors() -> Iterator[None]:
 
 
 def _conflicts(connection: Connection, rows: Sequence[Row], inserted: Sequence[Row]) -> list[Letter]:
-    """Letters for rows whose event_id is stored, but for another segment: each segment must add up on its own."""
+    """Letters for rows whose event_id is stored, but for another segment: each segment must add up on its own.
+
+    After a crash of the operating system a spool may have forgotten an outcome that the ledger has; the `lost` event
+    that recovery then writes is settled at once. Any other conflict is a fault for somebody to look at.
+    """
     new = {id(row) for row in inserted}
     rest = [row for row in rows if id(row) not in new]
     origins = _stored_origins(connection, {row.event_id: row.event_time for row in rest})
-    return [
-        row.letter("its event_id is stored for another segment") for row in rest if origins[row.event_id] != row.origin
-    ]
+    letters: list[Letter] = []
+    for row in rest:
+        if origins[row.event_id] != row.origin:
+            letter = row.letter("its event_id is stored for another segment")
+            letters.append(replace(letter, resolution="superseded") if row.kind == "lost" else letter)
+    return letters
 
 
 def _stored_origins(connection: Connection, times: Mapping[str, int]) -> dict[str, Origin]:
@@ -194,6 +201,8 @@ def _letter_values(letter: Letter, letter_id: str, now: datetime) -> dict[str, A
         "reason": letter.reason,
         "payload": letter.payload,
         "first_seen": now,
+        "resolution": letter.resolution,
+        "resolved_at": now if letter.resolution else None,
     }
 
 
