@@ -33,7 +33,7 @@ from gateway.routes import inference, keys, models, ops, page, usage
 from gateway.routing.providers import build_providers
 from gateway.settings import Settings
 from gateway.settings.provider_keys import KeyRing
-from gateway.surfaces import CHAT_SURFACES
+from gateway.surfaces import SURFACES
 from gateway.upstream import Upstream
 from ledger.engine import make_engine
 from ledger.queries import receipts
@@ -98,7 +98,7 @@ def create_app(settings: Settings) -> Express:
     api = _api(settings, parts, serve, lifespan)
     return Express(
         api,
-        lanes=Lanes(CHAT_SURFACES),
+        lanes=Lanes(SURFACES),
         inference=serve,
         metrics=metrics,
         origins=settings.cors_allow_origins,
@@ -133,7 +133,7 @@ def _api(settings: Settings, parts: Parts, serve: Inference, lifespan: Lifespan)
     api.add_exception_handler(GatewayError, _gateway_error)
     api.add_exception_handler(RequestValidationError, _invalid)
     api.add_exception_handler(HTTPException, _http_error)
-    for router in (ops.router, models.router, keys.router, usage.router, inference.declare(CHAT_SURFACES, serve)):
+    for router in (ops.router, models.router, keys.router, usage.router, inference.declare(SURFACES, serve)):
         api.include_router(router)
     page.mount(api, settings.page_dir)
     return api

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qs
 
 from wire.errors import BadRequest, TooLarge
@@ -17,6 +17,15 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = Iterable[tuple[bytes, bytes]]
+
+
+class Framing(Protocol):
+    """Another way to cut a stream than SSE (Gemini's JSON array)."""
+
+    content_type: str
+
+    def feed(self, rendered: bytes) -> bytes: ...
+    def close(self) -> bytes: ...
 
 
 class CallerGone(Exception):
@@ -34,6 +43,7 @@ class Exchange:
         self.gone = False
         self.params: Mapping[str, str] = {}
         self.notes = ""  # for the access line
+        self.framing: Framing | None = None
         self._receive = receive
         self._send = send
         self._headers: dict[bytes, str] | None = None
@@ -104,17 +114,23 @@ class Exchange:
 
     async def start_stream(self, status: int, headers: Headers) -> None:
         self.status = status
+        if self.framing is not None:
+            headers = [header for header in headers if header[0] != b"content-type"]
+            headers.append((b"content-type", self.framing.content_type.encode()))
         if not self.gone:
             await self._send({"type": "http.response.start", "status": status, "headers": list(headers)})
 
     async def write(self, body: bytes) -> None:
         """One piece of a stream; waits while the caller reads too slowly. Nothing is sent to one who has gone."""
+        if self.framing is not None:
+            body = self.framing.feed(body)
         if body and not self.gone:
             await self._send({"type": "http.response.body", "body": body, "more_body": True})
 
     async def end_stream(self) -> None:
         if not self.gone:
-            await self._send({"type": "http.response.body", "body": b""})
+            last = b"" if self.framing is None else self.framing.close()
+            await self._send({"type": "http.response.body", "body": last})
 
 
 def _too_large(limit: int) -> TooLarge:

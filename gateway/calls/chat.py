@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from gateway.accounts.credentials import find_credential
 from gateway.accounts.keys import Keys
 from gateway.calls.ask import read_ask
-from gateway.calls.prepare import passed_headers, prepare
+from gateway.calls.prepare import passed_headers, prepare_chat
 from gateway.calls.retry import Next, next_attempt
 from gateway.calls.trial import Trial, Turn
 from gateway.exchange import Exchange
@@ -20,6 +20,7 @@ from gateway.settings import UpstreamSection
 from gateway.surfaces import Surface
 from gateway.upstream import Upstream
 from usage_contract.event import Caller
+from wire.dialects.gemini.array_framing import ArrayFraming
 from wire.errors import GatewayError
 from wire.estimate import estimate_tokens
 from wire.neutral import Stamp
@@ -47,9 +48,11 @@ class Calls:
 
     async def chat(self, exchange: Exchange, surface: Surface) -> None:
         """Answer one call. Raises GatewayError while nothing has been sent; later errors end the stream in-band."""
-        principal = await self._keys.authenticate(find_credential(exchange.header))
+        principal = await self._keys.authenticate(_credential(exchange, surface))
         ask = read_ask(exchange, surface, await exchange.body(self._max_body))
         user_id, end_user = await self._keys.payer(principal, ask.user, field=surface.user_field or "user")
+        if ask.stream and surface.dialect.name == "gemini" and exchange.query("alt") != "sse":
+            exchange.framing = ArrayFraming()
         caller = Caller(
             key_id=principal.key.id if principal.key else None,
             user_id=user_id,
@@ -100,7 +103,9 @@ class Calls:
     def _begin(self, turn: Turn, target: Target, position: int) -> Trial:
         """Prepare the upstream request and write the intent. Raises GatewayError: no attempt then, and no row."""
         ask = turn.ask
-        prepared = prepare(ask, target, passed_headers(turn.exchange.header, ask.surface.dialect.name))
+        prepared = prepare_chat(
+            ask, ask.surface, target, passed_headers(turn.exchange.header, ask.surface.dialect.name)
+        )
         attempt = self._metering.begin(
             turn.metered,
             attempt=position,
@@ -111,3 +116,9 @@ class Calls:
             output_cap=ask.output_cap or self._models.output_cap(target),
         )
         return Trial(turn, target, position, prepared, attempt, self._limits)
+
+
+def _credential(exchange: Exchange, surface: Surface) -> str | None:
+    """Gemini's clients may put their key into the query, as with Google itself; nobody else's may."""
+    found = find_credential(exchange.header)
+    return exchange.query("key") if found is None and surface.dialect.name == "gemini" else found

@@ -11,8 +11,10 @@ import orjson
 from msgspec.structs import replace
 
 from gateway.calls.ask import Ask
+from gateway.calls.relay import Passing, Translating, Way
+from gateway.routing.providers import Provider
 from gateway.routing.resolve import Target
-from gateway.surfaces import DIALECTS
+from gateway.surfaces import DIALECTS, ChatSurface
 from gateway.upstream import UpstreamRequest
 from wire.dialect import Dialect
 from wire.errors import BadRequest, NotReady
@@ -35,45 +37,58 @@ def passed_headers(header: Callable[[bytes], str | None], dialect: str) -> list[
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """`upstream` is the dialect spoken there; `native`: it is the caller's own. `hide_usage`: the usage chunk was asked
-    for by us. `dropped` are the caller's fields that the upstream cannot take."""
+    """The request, and how its answer comes back. `dropped` are the caller's fields that the upstream cannot take."""
 
     request: UpstreamRequest
-    upstream: Dialect
-    native: bool
-    hide_usage: bool
-    dropped: tuple[str, ...]
+    way: Way
+    dropped: tuple[str, ...] = ()
 
 
-def prepare(ask: Ask, target: Target, passed: list[tuple[str, str]]) -> Prepared:
+def prepare_chat(ask: Ask, surface: ChatSurface, target: Target, passed: list[tuple[str, str]]) -> Prepared:
     """Raises BadRequest for what cannot be carried, NotReady when the provider cannot be used."""
     provider = target.provider
-    if provider.unavailable is not None:
-        raise NotReady(
-            f"Provider '{provider.name}' is unavailable: {provider.unavailable}", code="provider_unavailable"
-        )
-    caller = ask.surface.dialect
-    dropped: tuple[str, ...] = ()
+    check_available(provider)
+    caller = surface.dialect
     if caller.name in provider.dialects:
         body, added = caller.rewrite_request(
             ask.raw, model=target.model, quirks=provider.row.quirks, include_usage=ask.stream
         )
-        headers, upstream, native = passed, caller, True
-    else:
-        upstream, native, added = DIALECTS[provider.dialects[0]], False, False
-        body, headers, dropped = _translate(ask, target, upstream)
-    url = provider.url(_operation(upstream, ask.stream), quote(target.model, safe=""))
-    return Prepared(
-        request=UpstreamRequest("POST", url, _headers(target, headers), body),
-        upstream=upstream,
-        native=native,
-        hide_usage=added,
-        dropped=dropped,
-    )
+        headers = upstream_headers(provider, passed)
+        request = UpstreamRequest("POST", chat_url(target, caller, ask.stream), headers, body)
+        return Prepared(request, Passing(caller, hide_usage=added))
+    upstream = DIALECTS[provider.dialects[0]]
+    body, headers, dropped = _translate(ask, caller, target, upstream)
+    request = UpstreamRequest("POST", chat_url(target, upstream, ask.stream), headers, body)
+    return Prepared(request, Translating(upstream, caller, include_usage=ask.include_usage), dropped)
 
 
-def _translate(ask: Ask, target: Target, upstream: Dialect) -> tuple[bytes, list[tuple[str, str]], tuple[str, ...]]:
-    caller = ask.surface.dialect
+def check_available(provider: Provider) -> None:
+    """Raises NotReady with the reason when no call can be sent to the provider."""
+    if provider.unavailable is not None:
+        raise NotReady(
+            f"Provider '{provider.name}' is unavailable: {provider.unavailable}", code="provider_unavailable"
+        )
+
+
+def chat_url(target: Target, dialect: Dialect, stream: bool) -> str:
+    operation: Operation = "gemini_stream" if dialect.name == "gemini" and stream else dialect.name
+    return target.provider.url(operation, quote(target.model, safe=""))
+
+
+def upstream_headers(
+    provider: Provider, extra: list[tuple[str, str]], content_type: str = "application/json"
+) -> list[tuple[str, str]]:
+    """One value a name; `extra` (versions, betas) before the row's fixed ones, the credential before all."""
+    merged = dict(provider.row.headers)
+    merged.update(extra)
+    merged.update(provider.auth_headers())
+    merged["content-type"] = content_type
+    return list(merged.items())
+
+
+def _translate(
+    ask: Ask, caller: Dialect, target: Target, upstream: Dialect
+) -> tuple[bytes, list[tuple[str, str]], tuple[str, ...]]:
     request = caller.parse_request(ask.body, model=ask.model, stream=ask.stream)
     # The usage of a translated stream is always needed; the caller's renderer knows whether to show it.
     request = replace(request, model=target.model, stream=ask.stream, include_usage=ask.stream)
@@ -85,18 +100,5 @@ def _translate(ask: Ask, target: Target, upstream: Dialect) -> tuple[bytes, list
             param=dropped[0],
             code="cannot_carry",
         )
-    return orjson.dumps(rendered.body), list(rendered.headers.items()), dropped
-
-
-def _operation(dialect: Dialect, stream: bool) -> Operation:
-    if dialect.name == "gemini":
-        return "gemini_stream" if stream else "gemini"
-    return dialect.name
-
-
-def _headers(target: Target, extra: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """One value a name; the caller's or dialect's (versions, betas) before the row's fixed ones."""
-    merged = dict(target.provider.auth_headers())
-    merged.update(extra)
-    merged["content-type"] = "application/json"
-    return list(merged.items())
+    headers = upstream_headers(target.provider, list(rendered.headers.items()))
+    return orjson.dumps(rendered.body), headers, dropped

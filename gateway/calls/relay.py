@@ -1,45 +1,95 @@
 """Moves an upstream's answer to the caller, whole or streamed, passed through or translated, and reads it for metering.
 
-Each relay either returns with the answer delivered (or the caller gone), or raises a GatewayError. `exchange.status`
-tells whether bytes have gone out: an error before that becomes plain JSON or the next target, one after it is in-band.
+A relay either returns with the answer delivered (or the caller gone), or raises a GatewayError. `exchange.status` tells
+whether bytes have gone out: an error before that becomes plain JSON or the next target, one after it is in-band.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Protocol
 
 import orjson
 
 from gateway.calls.answer import Headers
-from gateway.calls.ask import Ask
-from gateway.calls.prepare import Prepared
 from gateway.calls.tally import Tally
 from gateway.exchange import Exchange
 from gateway.upstream import UpstreamResponse
-from wire.dialect import Dialect
-from wire.errors import GatewayError, UpstreamMalformed, UpstreamTruncated
+from wire.dialect import Dialect, Facts, Meter
+from wire.errors import GatewayError, UpstreamError, UpstreamMalformed, UpstreamTruncated
 from wire.neutral import Stamp
 from wire.sse import SseEvent, SseSplitter, encode_comment
 
 Clock = Callable[[], float]
 
 
-async def read_whole(
-    response: UpstreamResponse, prepared: Prepared, ask: Ask, stamp: Stamp, tally: Tally
-) -> tuple[bytes, tuple[str, ...]]:
-    """The body for the caller and what it lost in translation. Raises UpstreamError."""
-    raw = await response.read()
-    if prepared.native:
-        tally.take_facts(prepared.upstream.read_response(raw))
+class Reader(Protocol):
+    """What is needed of a format that is passed through. Every dialect is one."""
+
+    def read_response(self, body: bytes) -> Facts: ...
+    def meter(self, *, hide_usage: bool = False) -> Meter: ...
+    def parse_error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError: ...
+
+
+class Stream(Protocol):
+    """One stream on its way: upstream events in, bytes for the caller out."""
+
+    def feed(self, event: SseEvent, now: float) -> bytes: ...
+
+    def close(self, now: float) -> bytes:
+        """At the upstream's end. Raises UpstreamTruncated when the answer is not whole."""
+
+    def failed(self, error: GatewayError) -> bytes:
+        """What is still to be sent after the upstream failed in-band."""
+
+
+class Way(Protocol):
+    """How the answers of one attempt reach the caller."""
+
+    def whole(self, raw: bytes, stamp: Stamp, tally: Tally) -> tuple[bytes, tuple[str, ...]]:
+        """The body for the caller, and what it lost. Raises UpstreamError."""
+
+    def stream(self, stamp: Stamp, tally: Tally) -> Stream: ...
+    def parse_error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError: ...
+
+
+class Passing:
+    """The same format on both sides: bytes go on as they came."""
+
+    def __init__(self, reader: Reader, *, hide_usage: bool = False) -> None:
+        self._reader = reader
+        self._hide_usage = hide_usage
+        self.parse_error = reader.parse_error
+
+    def whole(self, raw: bytes, stamp: Stamp, tally: Tally) -> tuple[bytes, tuple[str, ...]]:  # noqa: ARG002 - a Way
+        tally.take_facts(self._reader.read_response(raw))
         return raw, ()
-    answer = prepared.upstream.parse_response(_object(raw))
-    tally.take_response(answer)
-    rendered = ask.surface.dialect.render_response(answer, stamp)
-    return orjson.dumps(rendered.body), rendered.dropped
+
+    def stream(self, stamp: Stamp, tally: Tally) -> Stream:  # noqa: ARG002 - a Way
+        return _PassThrough(self._reader.meter(hide_usage=self._hide_usage), tally)
 
 
-def _object(raw: bytes) -> dict[str, Any]:
+class Translating:
+    """Two dialects, through the neutral model."""
+
+    def __init__(self, upstream: Dialect, caller: Dialect, *, include_usage: bool) -> None:
+        self._upstream = upstream
+        self._caller = caller
+        self._include_usage = include_usage
+        self.parse_error = upstream.parse_error
+
+    def whole(self, raw: bytes, stamp: Stamp, tally: Tally) -> tuple[bytes, tuple[str, ...]]:
+        answer = self._upstream.parse_response(json_object(raw))
+        tally.take_response(answer)
+        rendered = self._caller.render_response(answer, stamp)
+        return orjson.dumps(rendered.body), rendered.dropped
+
+    def stream(self, stamp: Stamp, tally: Tally) -> Stream:
+        return _Translation(self._upstream, self._caller, stamp, tally, include_usage=self._include_usage)
+
+
+def json_object(raw: bytes) -> dict[str, Any]:
+    """An upstream's body. Raises UpstreamMalformed."""
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
@@ -49,61 +99,65 @@ def _object(raw: bytes) -> dict[str, Any]:
     return body
 
 
-class PassThrough:
-    """Same dialect on both sides: bytes go on as they came, only usage and the end are looked for."""
+class _PassThrough:
+    """Only usage and the end are looked for."""
 
-    def __init__(self, dialect: Dialect, tally: Tally, *, hide_usage: bool) -> None:
-        self.tally = tally
-        self._meter = dialect.meter(hide_usage=hide_usage)
+    def __init__(self, meter: Meter, tally: Tally) -> None:
+        self._meter = meter
+        self._tally = tally
 
     def feed(self, event: SseEvent, now: float) -> bytes:
         if event.data is None:
             return event.raw
         keep = self._meter.feed(event)
-        self.tally.take_meter(self._meter, now)
+        self._tally.take_meter(self._meter, now)
         return event.raw if keep else b""
 
     def close(self, now: float) -> bytes:
         self._meter.close()
-        self.tally.take_meter(self._meter, now)
+        self._tally.take_meter(self._meter, now)
+        return b""
+
+    def failed(self, error: GatewayError) -> bytes:  # noqa: ARG002 - a Stream
+        """The upstream's own error event has gone out already."""
         return b""
 
 
-class Translation:
-    """Two dialects: parse to neutral events, render them in the caller's."""
+class _Translation:
+    """Parse to neutral events, render them in the caller's dialect."""
 
     def __init__(self, upstream: Dialect, caller: Dialect, stamp: Stamp, tally: Tally, *, include_usage: bool) -> None:
-        self.tally = tally
+        self._tally = tally
         self._parser = upstream.stream_parser()
         self._renderer = caller.stream_renderer(stamp, include_usage=include_usage)
-        self._closed = False
 
     def feed(self, event: SseEvent, now: float) -> bytes:
         if event.data is None:
             return b""
         events = self._parser.feed(event)
-        self.tally.take_events(events, now)
-        if self.tally.failed is not None:
+        self._tally.take_events(events, now)
+        if self._tally.failed is not None:
             return b""
         return b"".join([self._renderer.feed(item) for item in events])
 
     def close(self, now: float) -> bytes:
         events = self._parser.close()
-        self.tally.take_events(events, now)
-        if self.tally.failed is not None:
+        self._tally.take_events(events, now)
+        if self._tally.failed is not None:
             return b""
-        if not self.tally.ended:
+        if not self._tally.ended:
             raise UpstreamTruncated("The upstream's stream ended before its answer was whole")
         out = b"".join([self._renderer.feed(item) for item in events])
         lost = self._renderer.dropped
         comment = encode_comment("tollgate-dropped: " + ", ".join(dict.fromkeys(lost))) if lost else b""
+        self._tally.lost = tuple(dict.fromkeys(lost))
         return out + comment + self._renderer.close()
 
-    def error(self, error: GatewayError) -> bytes:
+    def failed(self, error: GatewayError) -> bytes:
         return self._renderer.error(error)
 
 
-async def stream_events(response: UpstreamResponse, heard: Callable[[], None]) -> AsyncIterator[list[SseEvent]]:
+async def _events(response: UpstreamResponse, heard: Callable[[], None]) -> AsyncIterator[list[SseEvent]]:
     """Events as they arrive, all that came in one piece together. `heard` is called for every piece."""
     splitter = SseSplitter()
     while (piece := await response.chunk()) is not None:
@@ -117,31 +171,39 @@ async def stream_events(response: UpstreamResponse, heard: Callable[[], None]) -
 async def relay_stream(
     exchange: Exchange,
     response: UpstreamResponse,
-    translator: PassThrough | Translation,
+    stream: Stream,
+    tally: Tally,
     headers: Headers,
     clock: Clock,
     heard: Callable[[], None],
 ) -> None:
     """Deliver a stream. The answer starts with the first bytes there are to send, so that an error in the upstream's
     first event can still become a plain error. Raises UpstreamError."""
-    async for events in stream_events(response, heard):
+    async for events in _events(response, heard):
         now = clock()
-        out = b"".join([translator.feed(event, now) for event in events])
-        failed = translator.tally.failed
-        if failed is not None and exchange.status is None:
-            raise failed
+        out = b"".join([stream.feed(event, now) for event in events])
+        if tally.failed is not None:
+            return await _end_failed(exchange, stream, tally.failed, headers, out)
         await _send(exchange, headers, out)
-        if failed is not None:
-            return await _end_failed(exchange, translator, failed)
-    out = translator.close(clock())
+    out = stream.close(clock())
+    if tally.failed is not None:
+        return await _end_failed(exchange, stream, tally.failed, headers, out)
     await _send(exchange, headers, out)
-    if (failed := translator.tally.failed) is not None:
-        if exchange.status is None:
-            raise failed
-        return await _end_failed(exchange, translator, failed)
     if exchange.status is None:
         raise UpstreamMalformed("The upstream's stream was empty")
     return await exchange.end_stream()
+
+
+async def relay_bytes(
+    exchange: Exchange, response: UpstreamResponse, headers: Headers, heard: Callable[[], None]
+) -> None:
+    """Deliver a body that nobody looks into (audio), as it arrives. Raises UpstreamError."""
+    while (piece := await response.chunk()) is not None:
+        heard()
+        await _send(exchange, headers, piece)
+    if exchange.status is None:
+        await exchange.start_stream(200, headers)
+    await exchange.end_stream()
 
 
 async def _send(exchange: Exchange, headers: Headers, out: bytes) -> None:
@@ -152,8 +214,9 @@ async def _send(exchange: Exchange, headers: Headers, out: bytes) -> None:
     await exchange.write(out)
 
 
-async def _end_failed(exchange: Exchange, translator: PassThrough | Translation, failed: GatewayError) -> None:
-    """The upstream failed in-band after bytes have gone out. Passed through, its own error event has gone already."""
-    if isinstance(translator, Translation):
-        await exchange.write(translator.error(failed))
+async def _end_failed(exchange: Exchange, stream: Stream, failed: GatewayError, headers: Headers, out: bytes) -> None:
+    """The upstream failed in-band: in-band for the caller too, unless nothing has gone out yet."""
+    if exchange.status is None:
+        raise failed
+    await _send(exchange, headers, out + stream.failed(failed))
     await exchange.end_stream()

@@ -38,6 +38,7 @@ class Tally:
     first_token_at: float | None = None
     ended: bool = False
     failed: GatewayError | None = None
+    lost: tuple[str, ...] = ()  # of a stream: what its translation could not carry
 
     def take_facts(self, facts: Facts) -> None:
         self.usage = facts.usage

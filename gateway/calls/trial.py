@@ -9,7 +9,7 @@ from typing import Literal
 from gateway.calls.answer import JSON_HEADERS, STREAM_HEADERS, answer_headers
 from gateway.calls.ask import Ask
 from gateway.calls.prepare import Prepared
-from gateway.calls.relay import PassThrough, Translation, read_whole, relay_stream
+from gateway.calls.relay import relay_stream
 from gateway.calls.tally import Tally
 from gateway.exchange import Exchange
 from gateway.metering.settlement import Attempt, Call, Outcome
@@ -90,7 +90,7 @@ class Trial:
                 service_tier=tally.service_tier,
                 usage=tally.usage,
                 text_bytes=tally.text_bytes,
-                dropped=self._dropped,
+                dropped=self._dropped + tally.lost,
                 first_token_us=None if first is None else round((first - self._sent_at) * 1e6),
                 duration_us=round((self._clock() - self._sent_at) * 1e6),
                 overhead_us=round((self._sent_at - self._turn.exchange.started) * 1e6),
@@ -105,7 +105,7 @@ class Trial:
 
     async def _whole(self, response: UpstreamResponse) -> None:
         turn = self._turn
-        body, lost = await read_whole(response, self._prepared, turn.ask, turn.stamp, self._tally)
+        body, lost = self._prepared.way.whole(await response.read(), turn.stamp, self._tally)
         self._dropped += lost
         cost = self.settle("final", None).cost_pico
         headers = JSON_HEADERS + self._headers()
@@ -114,20 +114,10 @@ class Trial:
         await turn.exchange.respond(200, headers, body)
 
     async def _stream(self, scope: asyncio.Timeout, response: UpstreamResponse) -> None:
-        turn, prepared = self._turn, self._prepared
-        translator = (
-            PassThrough(prepared.upstream, self._tally, hide_usage=prepared.hide_usage)
-            if prepared.native
-            else Translation(
-                prepared.upstream,
-                turn.ask.surface.dialect,
-                turn.stamp,
-                self._tally,
-                include_usage=turn.ask.include_usage,
-            )
-        )
+        turn, tally = self._turn, self._tally
+        stream = self._prepared.way.stream(turn.stamp, tally)
         headers = STREAM_HEADERS + self._headers()
-        await relay_stream(turn.exchange, response, translator, headers, self._clock, lambda: self._heard(scope))
+        await relay_stream(turn.exchange, response, stream, tally, headers, self._clock, lambda: self._heard(scope))
 
     def _headers(self) -> list[tuple[bytes, bytes]]:
         overhead_ms = (self._sent_at - self._turn.exchange.started) * 1000
@@ -135,7 +125,7 @@ class Trial:
 
     async def _refused(self, response: UpstreamResponse) -> GatewayError:
         body = await response.read(_ERROR_BODY_LIMIT)
-        return self._prepared.upstream.parse_error(response.status, response.headers, body)
+        return self._prepared.way.parse_error(response.status, response.headers, body)
 
     def _heard(self, scope: asyncio.Timeout) -> None:
         """The upstream is alive: it may stay silent for the idle time-out again, unless the caller has gone."""

@@ -1,4 +1,4 @@
-"""Bad input at the door: the right status in the right shape, no stack trace, and no row for what never went out.
+"""Bad input at the door: the right status in the right shape, no stack trace, and no row for what never went out."""
 
 from __future__ import annotations
 
