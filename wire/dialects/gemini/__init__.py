@@ -20,6 +20,7 @@ from wire.dialects.gemini.render import render_request
 from wire.dialects.gemini.request import parse_request
 from wire.dialects.gemini.response import parse_response, render_response
 from wire.dialects.gemini.settings import FIELD_NAMES
+from wire.dialects.gemini.shape import json_text, wrong
 from wire.dialects.gemini.stream_parser import GeminiStreamParser
 from wire.dialects.gemini.stream_renderer import GeminiStreamRenderer
 from wire.errors import GatewayError, UpstreamError
@@ -30,6 +31,14 @@ __all__ = ["DIALECT"]
 
 _MODEL_FIELD = re.compile(rb'"model"\s*:')
 _SEAL_BYTES = SEAL_MARK.encode()
+
+
+def _unsealed(contents: bytes) -> bytes:
+    try:
+        parsed = orjson.loads(contents)
+    except orjson.JSONDecodeError:
+        raise wrong("contents", "cannot be read") from None
+    return json_text(without_seals(parsed), "contents").encode()
 
 
 class _Gemini:
@@ -60,7 +69,7 @@ class _Gemini:
         if model is not None and "model" in top:
             changes["model"] = orjson.dumps(f"models/{model.removeprefix('models/')}")
         if sealed and "contents" in top:
-            changes["contents"] = orjson.dumps(without_seals(orjson.loads(top["contents"])))
+            changes["contents"] = _unsealed(bytes(top["contents"]))
         return (replace_top_level(body, changes) if changes else body), False
 
     def parse_response(self, body: dict[str, Any]) -> Response:

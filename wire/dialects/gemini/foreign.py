@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from wire.dialects.gemini.shape import wrong
+from wire.dialects.gemini.shape import URL_SAFE, wrong
 from wire.neutral import Thinking
 
 _PREFIX = b"tollgate1"  # nine bytes: its base64 is a prefix of the whole one's
@@ -51,7 +51,9 @@ def seal(blocks: Sequence[Thinking]) -> str:
 def unseal(signature: str, path: str) -> tuple[Thinking, ...]:
     """Raises BadRequest when the seal was altered."""
     try:
-        plain = base64.b64decode(signature + "=" * (-len(signature) % 4), altchars=b"-_")
+        # Google's SDK sends signatures back in the URL-safe alphabet.
+        standard = signature.translate(URL_SAFE)
+        plain = base64.b64decode(standard + "=" * (-len(standard) % 4))
         blocks = msgspec.json.decode(plain.removeprefix(_PREFIX), type=_Sealed)
     except (binascii.Error, msgspec.DecodeError, UnicodeDecodeError):
         raise wrong(path, "holds a value of this gateway that was altered") from None
@@ -62,7 +64,10 @@ def without_seals(contents: Any) -> Any:
     """`contents` of a request as Google takes them. A sealed function call gets the signature that skips the check."""
     if not isinstance(contents, list):
         return contents
-    return [_clean_content(content) for content in contents]
+    cleaned = [_clean_content(content) for content in contents]
+    return [
+        after for before, after in zip(contents, cleaned, strict=True) if after == before or after.get("parts") != []
+    ]
 
 
 def _clean_content(content: Any) -> Any:

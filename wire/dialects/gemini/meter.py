@@ -13,6 +13,7 @@ from msgspec import Raw, Struct
 from wire.dialect import Facts
 from wire.dialects.gemini.errors import classify
 from wire.dialects.gemini.finish import finish_word, neutral_reason
+from wire.dialects.gemini.response import is_block
 from wire.dialects.gemini.usage import parse_usage, searches_of, with_searches
 from wire.errors import UpstreamError, UpstreamMalformed, UpstreamTruncated
 from wire.neutral import Usage
@@ -40,7 +41,7 @@ class _Candidate(Struct):
 class _Answer(Struct):
     candidates: list[_Candidate] | None = None
     usageMetadata: Raw = Raw()
-    promptFeedback: Raw = Raw()
+    promptFeedback: Any = None
     responseId: str | None = None
     error: Raw = Raw()
 
@@ -88,10 +89,10 @@ class GeminiMeter:
             self.response_id = answer.responseId
         for place, candidate in enumerate(answer.candidates or ()):
             self._count(place if candidate.index is None else candidate.index, candidate)
-        if _given(answer.promptFeedback) and not self._finished:
-            self.ended, self.finish = True, "content_filter"
-        elif self._finished:
+        if self._finished:
             self.ended = all(self._finished.values())
+        elif is_block(answer.promptFeedback):
+            self.ended, self.finish = True, "content_filter"
         if raw := _given(answer.usageMetadata):
             self._read_usage(raw)
         return True

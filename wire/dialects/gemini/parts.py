@@ -73,8 +73,10 @@ _SUFFIXES = {
 class PartReader:
     """Parts of one request or answer, in order: function calls without an id are numbered through all of them."""
 
-    def __init__(self, ids: CallIds) -> None:
+    def __init__(self, ids: CallIds, *, calls_elsewhere: bool = False) -> None:
+        """`calls_elsewhere`: results may answer calls that are not here, but in cached content."""
         self.ids = ids
+        self._calls_elsewhere = calls_elsewhere
         self.extra: dict[str, Any] = {}  # path -> value of what has no place in the neutral model
 
     def read(self, raw: Any, path: str) -> list[Part]:
@@ -136,7 +138,10 @@ class PartReader:
         where = f"{path}.functionResponse"
         name = as_string(data.get("name"), f"{where}.name")
         response = as_object(data.get("response", {}), f"{where}.response")
-        call_id = self.ids.answered(optional_string(data, "id", where), name)
+        given = optional_string(data, "id", where)
+        call_id = self.ids.answered(given, name)
+        if call_id is None and self._calls_elsewhere:
+            call_id = given or name
         if call_id is None:
             raise wrong(where, f"answers no function call of {name!r} before it")
         for field, value in unknown_fields(data, ("id", "name", "response", "parts")).items():

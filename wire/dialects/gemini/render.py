@@ -190,7 +190,7 @@ class _Turns:
         if name is None:
             raise wrong(part.path, f"answers no tool call before it (id {part.call_id!r}), and Gemini needs its name")
         response: dict[str, Any] = {"name": name, "response": self._response(part)}
-        if part.call_id not in self._made:
+        if part.call_id not in self._made and part.call_id != part.name:
             response["id"] = part.call_id
         media = [piece for piece in part.parts if not isinstance(piece, Text | Refusal)]
         beside = [rendered for piece in media for rendered in self._part(piece)]

@@ -73,7 +73,7 @@ def parse_request(body: dict[str, Any], *, model: str | None = None, stream: boo
     """`model` and `stream` come from the URL. Raises BadRequest naming the path of what is wrong."""
     top = fields(body, "body")
     named = optional_string(top, "model", "")
-    reader = PartReader(CallIds())
+    reader = PartReader(CallIds(), calls_elsewhere="cachedContent" in top)
     messages = [*_system(top.get("systemInstruction"), reader), *_contents(top.get("contents"), reader)]
     config = fields(top.get("generationConfig", {}), "generationConfig")
     extra = unknown_fields(top, _TOP)

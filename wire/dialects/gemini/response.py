@@ -69,9 +69,14 @@ def parse_response(body: dict[str, Any]) -> Response:
     )
 
 
+def is_block(feedback: Any) -> bool:
+    """Whether `promptFeedback` says that the prompt was blocked; else it holds ratings only."""
+    return isinstance(feedback, dict) and ("blockReason" in feedback or "blockReasonMessage" in feedback)
+
+
 def blocked(feedback: Any) -> Finish:
     """The finish of an answer without candidates: the prompt was blocked, or nothing at all was said."""
-    if not isinstance(feedback, dict):
+    if not is_block(feedback):
         return Finish(reason="error")
     reason, message = feedback.get("blockReason"), feedback.get("blockReasonMessage")
     return Finish(reason="content_filter", native=reason if isinstance(reason, str) else None, details=message)
@@ -151,7 +156,7 @@ def render_response(response: Response, stamp: Stamp) -> Rendered:
     if own:
         body.update(response.extra)
     else:
-        dropped.extend(response.extra)
+        dropped.extend(f"extra.{name}" for name in response.extra)
     if response.usage is not None:
         body["usageMetadata"] = render_usage(response.usage)
     body["modelVersion"] = stamp.model
@@ -188,7 +193,7 @@ def _candidate(choice: Choice, ids: CallIds, dropped: list[str], *, own: bool) -
     if own:
         candidate.update(choice.extra or {})
     else:
-        dropped.extend(choice.extra or {})
+        dropped.extend(f"extra.{name}" for name in choice.extra or {})
     return candidate
 
 

@@ -15,7 +15,7 @@ import orjson
 
 from wire.errors import BadRequest
 
-_URL_SAFE = str.maketrans("-_", "+/")
+URL_SAFE = str.maketrans("-_", "+/")
 
 
 def wrong(path: str, what: str) -> BadRequest:
@@ -110,7 +110,7 @@ def base64_text(value: Any, path: str) -> str:
     """Base64 in the standard alphabet, padded. Google takes both alphabets, padded or not; all else is a BadRequest."""
     text = as_string(value, path)
     if "-" in text or "_" in text:
-        text = text.translate(_URL_SAFE)
+        text = text.translate(URL_SAFE)
     if "\n" in text or "\r" in text:
         text = text.replace("\r", "").replace("\n", "")
     text += "=" * (-len(text) % 4)

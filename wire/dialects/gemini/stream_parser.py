@@ -19,7 +19,7 @@ from wire.dialects.gemini.finish import finish_word, neutral_reason
 from wire.dialects.gemini.logprobs import parse_logprobs
 from wire.dialects.gemini.partial_args import PartialArguments
 from wire.dialects.gemini.parts import PartReader, media_part
-from wire.dialects.gemini.response import CANDIDATE_FIELDS, TOP_FIELDS, blocked, read_parts, unix_seconds
+from wire.dialects.gemini.response import CANDIDATE_FIELDS, TOP_FIELDS, blocked, is_block, read_parts, unix_seconds
 from wire.dialects.gemini.shape import items
 from wire.dialects.gemini.usage import parse_usage, searches_of, with_searches
 from wire.errors import UpstreamMalformed, UpstreamTruncated
@@ -121,7 +121,7 @@ class GeminiStreamParser:
     def _is_whole(self) -> bool:
         if self._candidates:
             return all(candidate.finish is not None for candidate in self._candidates.values())
-        return isinstance(self._feedback, dict)
+        return is_block(self._feedback)
 
     def _fail(self, body: dict[str, Any]) -> Failed:
         self._failed = True

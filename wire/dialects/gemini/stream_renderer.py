@@ -93,7 +93,7 @@ class GeminiStreamRenderer:
             case Finish(choice=choice):
                 self._candidate(choice).finish = event
             case Extra(name=name):
-                self._drop(name)
+                self._drop(f"extra.{name}")
             case Failed():
                 return self.error(UpstreamError(event.message, status=event.status, code=event.code, type=event.type))
         return b""
