@@ -153,14 +153,10 @@ class Express:
         return bounded
 
     async def _failed(self, answer: Answer, error: Exception) -> None:
-        if answer.too_large:
-            too_large = TooLarge(f"The request body is larger than {self._max_body} bytes")
-            return await answer.whole(413, [(b"content-type", b"application/json")], plain_error(too_large))
         _log.error("request %s failed", answer.request_id, exc_info=error)
         if answer.status is None:
             internal = GatewayError("Internal error", code="internal_error")
             await answer.whole(500, [(b"content-type", b"application/json")], plain_error(internal))
-        return None
 
     def _cors_of(self, scope: Scope) -> tuple[tuple[bytes, bytes], ...]:
         """The CORS headers for this origin, none when it is not a configured one. https://fetch.spec.whatwg.org/"""
@@ -200,6 +196,14 @@ class Answer:
         self._health = path.startswith("/health")
 
     async def __call__(self, message: Message) -> None:
+        if not self.too_large:
+            await self._pass(message)
+        elif self.status is None:
+            # FastAPI takes a body that was cut for a malformed one: its answer is replaced.
+            error = TooLarge("The request body is larger than this gateway takes")
+            await self.whole(413, [(b"content-type", b"application/json")], plain_error(error))
+
+    async def _pass(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = list(message.get("headers", ()))
@@ -212,8 +216,8 @@ class Answer:
 
     async def whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         length = (b"content-length", str(len(body)).encode())
-        await self({"type": "http.response.start", "status": status, "headers": [*headers, length]})
-        await self({"type": "http.response.body", "body": body})
+        await self._pass({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+        await self._pass({"type": "http.response.body", "body": body})
 
 
 def error_headers(error: GatewayError) -> list[tuple[bytes, bytes]]:

@@ -70,7 +70,7 @@ class Process:
 
 
 def until(holds: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
-    """Ask again and again until the answer is true, and return it. Raises AssertionError with `what` after `seconds`."""
+    """Ask again and again until the answer is true, and return it. Raises AssertionError after `seconds`."""
     end = time.monotonic() + seconds
     while True:
         if answer := holds():
@@ -179,7 +179,7 @@ class Deployment:
 
     def post(self, path: str, body: Any, *, key: str | None = None, **headers: str) -> httpx.Response:
         """POST JSON with the first virtual key, or another."""
-        credential = {"Authorization": f"Bearer {key or self.key}"}
+        credential = {"Authorization": f"Bearer {key or self.key}", "Content-Type": "application/json"}
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         return httpx.post(self.url + path, content=content, headers={**credential, **headers}, timeout=60)
 

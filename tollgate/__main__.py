@@ -73,13 +73,17 @@ def _parser() -> argparse.ArgumentParser:
     doctor_parser = _with_settings(commands.add_parser("doctor", help="look for what is wrong, and say what to do"))
     doctor_parser.set_defaults(run=doctor.main)
 
-    add_usage_commands(commands)
+    add_usage_commands(commands, flags=gateway_command.arguments, database_url=_ledger_url)
     return parser
 
 
 def _with_settings(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     gateway_command.arguments(parser)
     return parser
+
+
+def _ledger_url(options: argparse.Namespace) -> str:
+    return load(gateway_command.overrides_of(options)).ledger_url
 
 
 def _gateway(options: argparse.Namespace) -> int:

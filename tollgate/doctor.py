@@ -48,7 +48,9 @@ def examine(options: argparse.Namespace) -> Iterator[Finding]:
         yield Finding("config", False, str(error))
         return
     yield Finding("config", True, "read")
-    yield from (_provider(provider) for provider in providers.values() if provider.row.needs_key)
+    yield from (
+        _provider(provider) for provider in providers.values() if provider.row.needs_key or provider.unavailable
+    )
     yield _folder(settings)
     yield _database("accounts database", settings.accounts_url)
     yield _database("ledger database", settings.ledger_url)

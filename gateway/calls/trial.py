@@ -19,7 +19,7 @@ from gateway.settings import UpstreamSection
 from gateway.upstream import Upstream, UpstreamResponse
 from usage_contract.event import Status, UsageEvent
 from usage_contract.money import json_number
-from wire.errors import GatewayError, UpstreamTimedOut
+from wire.errors import GatewayError, UpstreamCredentials, UpstreamTimedOut
 from wire.neutral import Stamp
 
 _ERROR_BODY_LIMIT = 1024 * 1024
@@ -124,8 +124,15 @@ class Trial:
         return answer_headers(self.target, self._position, overhead_ms, self._dropped)
 
     async def _refused(self, response: UpstreamResponse) -> GatewayError:
+        """The upstream's refusal in our words: nothing of what it says about our own credential."""
         body = await response.read(_ERROR_BODY_LIMIT)
-        return self._prepared.way.parse_error(response.status, response.headers, body)
+        error = self._prepared.way.parse_error(response.status, response.headers, body)
+        if isinstance(error, UpstreamCredentials):
+            return UpstreamCredentials(f"The provider '{self.target.provider.name}' refused the gateway's credentials")
+        key = self.target.provider.key
+        if key and key in error.message:
+            error.message = error.detail = error.message.replace(key, "***")
+        return error
 
     def _heard(self, scope: asyncio.Timeout) -> None:
         """The upstream is alive: it may stay silent for the idle time-out again, unless the caller has gone."""

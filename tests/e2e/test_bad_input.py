@@ -138,7 +138,7 @@ def test_the_master_key_names_who_pays(place: tuple[Deployment, Upstream]) -> No
         ),
         (Answer(status=400, pieces=(b'{"error":{"message":"no such thing","param":"x"}}',)), 400, None),
         (Answer(status=404, pieces=(b'{"error":{"message":"gone"}}',)), 404, None),
-        (Answer(status=302, headers={"location": "http://127.0.0.1:1/"}, pieces=(b"",)), 502, "upstream_failed"),
+        (Answer(status=302, headers={"location": "http://127.0.0.1:1/"}, pieces=(b"",)), 502, "upstream_malformed"),
         (Answer(pieces=(b"<html>",)), 502, "upstream_malformed"),
     ],
 )
@@ -148,15 +148,15 @@ def test_what_the_upstream_refuses_is_a_row(
     deployment, upstream = place
     upstream.forget()
     upstream.on("/v1/chat/completions", answer)
-    before = deployment.get("/v1/usage/count").json()["count"]
-    response = deployment.post(CHAT, HELLO)
+    response = deployment.post(CHAT, {**HELLO, "user": f"upstream-{status}-{code}-{answer.status}"})
     error = _error(response, status)
     assert "sentinel" not in response.text
     if code is not None:
         assert error["code"] == code
-    rows = deployment.rows(before + 1)
-    assert rows[0]["status"] == "error"
-    assert rows[0]["http_status"] == answer.status
+    (row,) = deployment.rows(1, request_id=response.headers["x-request-id"])
+    assert row["status"] == "error"
+    assert row["http_status"] == answer.status
+    assert row["cost"] == 0
 
 
 def test_a_provider_without_a_key_is_503_with_the_reason(tmp_path: Any) -> None:

@@ -42,7 +42,7 @@ def _one_line(done: subprocess.CompletedProcess[str], *words: str) -> None:
         ("providers:\n  openai:\n    api_kee: x\n", ("providers.openai.api_kee", "did you mean 'api_key'")),
         ("host: [\n", ("config.yaml", "line 2", "YAML")),
         ("- a\n- b\n", ("config.yaml", "mapping")),
-        ("port: many\n", ("port",)),
+        ("max_body_bytes: many\n", ("max_body_bytes",)),
         ("database_url: ${NOWHERE}\n", ("database_url", "${NOWHERE}")),
         ("log_level: loud\n", ("log_level", "loud")),
         ("providers: {mine: {type: magic}}\n", ("providers.mine.type", "magic")),
