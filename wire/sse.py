@@ -1,18 +1,27 @@
 """Server-sent events: bytes to events, incremental and bounded. https://html.spec.whatwg.org/multipage/server-sent-events.html
 
 Also the two other ways that providers cut a stream into JSON documents: Gemini's JSON array (no `alt=sse`) and one
-document per line. All splitters give `SseEvent`s, so that a parser need not know which one it was.
+document per line. Both splitters give `SseEvent`s, so that a parser need not know which one it was.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
+import msgspec
 from msgspec import Struct
 
 from wire.errors import UpstreamMalformed
 
 MAX_EVENT_BYTES = 32 * 1024 * 1024  # images arrive as one event; more than this is not an answer
+
+_BOM = b"\xef\xbb\xbf"
+# Two line ends in a row, each of them LF, CRLF or CR. Whether CR is one of its own is known from the byte after it.
+_BLANK_LINE = re.compile(rb"\n\r?\n|\r\r|\n\r(?=[^\n])")
+_OBJECT_MARK = re.compile(rb'["{}]')
+_STRING_MARK = re.compile(rb'"|\\.', re.DOTALL)
+_JSON = msgspec.json.Decoder(msgspec.Raw)
 
 
 class SseEvent(Struct, frozen=True):
@@ -34,48 +43,68 @@ class SseSplitter:
         self._scan_from = 0
         self._max = max_event_bytes
         self._started = False
+        self._has_cr = False
 
     def feed(self, chunk: bytes) -> list[SseEvent]:
         """Events completed by this chunk. Raises UpstreamMalformed when one grows past the bound."""
         buffer = self._buffer
         buffer += chunk
-        if not self._started and len(buffer) >= 3:
-            self._started = True
-            if buffer.startswith(b"\xef\xbb\xbf"):
-                del buffer[:3]
+        if not self._started and not self._start():
+            return []
+        self._has_cr = self._has_cr or b"\r" in chunk
         events: list[SseEvent] = []
         start = 0
         position = self._scan_from
-        while (end := _blank_line_end(buffer, position)) > 0:
-            raw = bytes(buffer[start:end])
+        while (end := self._blank_line_end(position)) > 0:
+            event = _parse_block(bytes(buffer[start:end]))
             start = position = end
-            if event := _parse_block(raw):
+            if event is not None:
                 events.append(event)
         del buffer[:start]
-        # A blank line is at most four bytes long: the next search need not look further back than that.
-        self._scan_from = max(0, len(buffer) - 4)
+        # A blank line is at most three bytes long, and one more tells whether it was: no need to look further back.
+        self._scan_from = max(0, len(buffer) - 3)
         if len(buffer) > self._max:
             raise UpstreamMalformed("The upstream sent an event that is too large")
         return events
 
+    def _start(self) -> bool:
+        """Whether enough has come to know that there is no BOM, or that it is gone now."""
+        if len(self._buffer) < len(_BOM) and _BOM.startswith(self._buffer):
+            return False
+        self._started = True
+        if self._buffer.startswith(_BOM):
+            del self._buffer[: len(_BOM)]
+        return True
+
+    def _blank_line_end(self, position: int) -> int:
+        """Index just past the first blank line at or after `position`, or -1."""
+        if not self._has_cr:
+            at = self._buffer.find(b"\n\n", position)
+            return at + 2 if at >= 0 else -1
+        found = _BLANK_LINE.search(self._buffer, position)
+        return found.end() if found else -1
+
     def close(self) -> list[SseEvent]:
-        """At end of input: a last event whose blank line never came still counts when it holds a data line."""
+        """At end of input: a last event whose blank line never came still counts when its data is whole."""
         raw, self._buffer = bytes(self._buffer), bytearray()
         event = _parse_block(raw)
-        return [event] if event is not None and event.data is not None else []
+        return [event] if event is not None and event.data is not None and _is_whole(event.data) else []
 
 
-def _blank_line_end(buffer: bytearray, position: int) -> int:
-    """Index just past the first blank line at or after `position`, or -1."""
-    best = -1
-    for mark in (b"\n\n", b"\r\n\r\n", b"\n\r\n", b"\r\r"):
-        at = buffer.find(mark, position)
-        if at >= 0 and (best < 0 or at + len(mark) < best):
-            best = at + len(mark)
-    return best
+def _is_whole(data: bytes) -> bool:
+    """A stream may be cut inside an event. Every provider's data is JSON or the word that ends the stream."""
+    if data == b"[DONE]":
+        return True
+    try:
+        _JSON.decode(data)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
 
 
 def _parse_block(raw: bytes) -> SseEvent | None:
+    if raw.startswith(b"data: ") and raw.find(b"\n") == len(raw) - 2 and b"\r" not in raw:
+        return SseEvent(None, raw[6:-2], raw)
     event: str | None = None
     data: list[bytes] = []
     seen = False
@@ -96,50 +125,55 @@ def _parse_block(raw: bytes) -> SseEvent | None:
 
 
 class JsonArraySplitter:
-    """Cut one JSON array into its elements while it arrives (Gemini without `alt=sse`)."""
+    """Cut one JSON array into its elements while it arrives (Gemini without `alt=sse`), or documents that stand one
+    after another (one per line): whatever lies between the objects of the highest level is skipped."""
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._buffer = bytearray()
         self._depth = 0
         self._in_string = False
-        self._escaped = False
         self._at = 0
-        self._start = -1
         self._max = max_event_bytes
 
     def feed(self, chunk: bytes) -> list[SseEvent]:
+        """Elements completed by this chunk. Raises UpstreamMalformed past the bound and on a stray closing brace."""
         self._buffer += chunk
         events: list[SseEvent] = []
-        buffer = self._buffer
-        while self._at < len(buffer):
-            byte = buffer[self._at]
-            if self._in_string:
-                self._step_string(byte)
-            elif byte == 0x22:
-                self._in_string = True
-            elif byte == 0x7B:
+        while (found := self._next_mark()) is not None:
+            mark, self._at = found
+            if mark == b'"':
+                self._in_string = not self._in_string
+            elif mark == b"{":
                 if self._depth == 0:
-                    self._start = self._at
+                    del self._buffer[: self._at - 1]
+                    self._at = 1
                 self._depth += 1
-            elif byte == 0x7D:
-                self._depth -= 1
-                if self._depth == 0:
-                    document = bytes(buffer[self._start : self._at + 1])
-                    events.append(SseEvent(None, document, document))
-                    del buffer[: self._at + 1]
-                    self._at, self._start = -1, -1
-            self._at += 1
-        if len(buffer) > self._max:
+            elif mark == b"}":
+                events += self._close_object()
+        if len(self._buffer) > self._max:
             raise UpstreamMalformed("The upstream sent an event that is too large")
         return events
 
-    def _step_string(self, byte: int) -> None:
-        if self._escaped:
-            self._escaped = False
-        elif byte == 0x5C:
-            self._escaped = True
-        elif byte == 0x22:
-            self._in_string = False
+    def _next_mark(self) -> tuple[bytes, int] | None:
+        """The next byte that matters and where it ends. An escape counts as one mark with the byte after it."""
+        found = (_STRING_MARK if self._in_string else _OBJECT_MARK).search(self._buffer, self._at)
+        if found is not None:
+            return found.group(), found.end()
+        # A backslash at the end that nothing has consumed waits for what it escapes.
+        waits = self._in_string and self._buffer.endswith(b"\\")
+        self._at = max(self._at, len(self._buffer) - waits)
+        return None
+
+    def _close_object(self) -> list[SseEvent]:
+        self._depth -= 1
+        if self._depth < 0:
+            raise UpstreamMalformed("The upstream sent a stream that is not JSON")
+        if self._depth > 0:
+            return []
+        document = bytes(self._buffer[: self._at])
+        del self._buffer[: self._at]
+        self._at = 0
+        return [SseEvent(None, document, document)]
 
     def close(self) -> list[SseEvent]:
         """An element that was cut is not given: the parser then finds its terminal event missing."""

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wire.errors import BadRequest
@@ -70,6 +70,7 @@ def test_members_can_be_read_apart() -> None:
     assert bytes(read_top_level(b'{"stream" : true}')["stream"]) == b"true"
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.text(), JSON_VALUES, max_size=6).filter(_encodable), st.text().filter(_encodable), JSON_VALUES
 )
