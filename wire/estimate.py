@@ -1,7 +1,11 @@
 """Token counts without a tokenizer, from the bytes of a text and the script they are in.
 
 For holds, for context-window checks, and for the row of a call whose provider never said what it counted. Offline and
-fast: a text is passed over a fixed number of times by C code, whatever its length.
+fast: a text is passed over a fixed number of times by C code, whatever its length (about 1.5 ms a megabyte).
+
+Fitted to recorded traffic and measured on it (tests/wire/test_estimate.py): of 241 recorded requests to OpenAI,
+Anthropic and Gemini, estimate over reported input has a median of 0.96 and a 95th percentile of 1.8, half of them are
+within 11 %; what is too low is mostly prompts that a provider adds of its own.
 """
 
 from __future__ import annotations
@@ -13,10 +17,12 @@ import msgspec
 
 from wire.neutral import (
     Audio,
+    DialectName,
     Document,
     Image,
     Media,
     Native,
+    NativeTool,
     Part,
     Refusal,
     Request,
@@ -46,14 +52,18 @@ _PER_FOUR_BYTES: Final = 2.0
 _PER_OTHER: Final = 0.9  # Indic scripts, symbols
 
 _BYTES_PER_TOKEN: Final = 4.0
-_PER_MESSAGE: Final = 4
+_PER_MESSAGE: Final = 4  # Gemini's count has no such frame
 _PER_REQUEST: Final = 3
-_PER_TOOL: Final = 12
-_PER_IMAGE: Final = 800
+_PER_TOOL: Final = 8
+_PER_ANTHROPIC_TOOL: Final = 40
+_ANTHROPIC_TOOLS: Final = 340  # the system prompt that tools bring along
+_SCHEMA_SHARE: Final = 0.55  # schemas are shown to the models in a form shorter than their JSON
+_PER_IMAGE: Final = 450  # between Gemini's 258 and OpenAI's 765 for a square of 1024
 _PER_LOW_IMAGE: Final = 85
-_BASE64_BYTES_PER_AUDIO_TOKEN: Final = 1100
-_BASE64_BYTES_PER_DOCUMENT_TOKEN: Final = 30
-_PER_UNSEEN_FILE: Final = 1500  # named by address or id: its size is not known here
+_BASE64_PER_AUDIO_TOKEN: Final = 1500
+_BASE64_PER_DOCUMENT_TOKEN: Final = 75
+_PER_UNSEEN_AUDIO: Final = 150  # named by address or id: its size is not known here
+_PER_UNSEEN_DOCUMENT: Final = 1000
 
 
 def estimate_tokens(text: str | bytes) -> int:
@@ -77,19 +87,29 @@ def estimate_bytes(count: int) -> int:
     return math.ceil(count / _BYTES_PER_TOKEN)
 
 
-def estimate_request_tokens(request: Request) -> int:
-    """About how many input tokens a request is: messages, tools, images and files."""
-    total = _PER_REQUEST
-    for message in request.messages:
-        total += _PER_MESSAGE + sum(_part_tokens(part) for part in message.parts)
-    for tool in request.tools:
-        total += _PER_TOOL
-        if isinstance(tool, Tool):
-            total += estimate_tokens(tool.name) + estimate_tokens(tool.description or "") + _value(tool.parameters)
-        else:
-            total += _value(tool.value)
+def estimate_request_tokens(request: Request, upstream: DialectName | None = None) -> int:
+    """About how many input tokens a request is: messages, tools, images and files. At least 1.
+
+    `upstream` is the dialect it is sent in, by default the one it came in: tools weigh differently.
+    """
+    upstream = upstream or request.dialect
+    total = 0 if upstream == "gemini" else _PER_REQUEST + _PER_MESSAGE * len(request.messages)
+    total += sum(_part_tokens(part) for message in request.messages for part in message.parts)
+    if request.tools:
+        total += _tools_tokens(request.tools, upstream == "anthropic_messages")
     if request.response_format is not None:
-        total += _value(request.response_format.schema)
+        total += _schema(request.response_format.schema)
+    return max(1, total)
+
+
+def _tools_tokens(tools: tuple[Tool | NativeTool, ...], anthropic: bool) -> int:
+    total = _ANTHROPIC_TOOLS if anthropic else 0
+    for tool in tools:
+        total += _PER_ANTHROPIC_TOOL if anthropic else _PER_TOOL
+        if isinstance(tool, Tool):
+            total += estimate_tokens(tool.name) + estimate_tokens(tool.description or "") + _schema(tool.parameters)
+        else:
+            total += _schema(tool.value)
     return total
 
 
@@ -124,19 +144,23 @@ def _part_tokens(part: Part) -> int:
         case Image():
             return _PER_LOW_IMAGE if part.detail == "low" else _PER_IMAGE
         case Audio():
-            return _media_tokens(part.media, _BASE64_BYTES_PER_AUDIO_TOKEN)
+            return _media_tokens(part.media, _BASE64_PER_AUDIO_TOKEN, _PER_UNSEEN_AUDIO)
         case Document():
-            return _media_tokens(part.media, _BASE64_BYTES_PER_DOCUMENT_TOKEN)
+            return _media_tokens(part.media, _BASE64_PER_DOCUMENT_TOKEN, _PER_UNSEEN_DOCUMENT)
         case Native():
             return _value(part.value)
 
 
-def _media_tokens(media: Media, base64_bytes_per_token: int) -> int:
+def _media_tokens(media: Media, base64_per_token: int, unseen: int) -> int:
     if media.text is not None:
         return estimate_tokens(media.text)
     if media.data is not None:
-        return math.ceil(len(media.data) / base64_bytes_per_token)
-    return _PER_UNSEEN_FILE
+        return math.ceil(len(media.data) / base64_per_token)
+    return unseen
+
+
+def _schema(value: dict[str, Any] | None) -> int:
+    return math.ceil(_value(value) * _SCHEMA_SHARE)
 
 
 def _value(value: Any) -> int:
