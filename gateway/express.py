@@ -178,8 +178,17 @@ class Express:
     def _observe(self, method: str, route: str, answer: Answer, seconds: float) -> None:
         status = answer.status or 500
         self._metrics.request(method, route, status, seconds)
-        access.info(
-            "%s %s %d %.1fms request_id=%s%s", method, route, status, seconds * 1000, answer.request_id, answer.notes
+        # Probes come every few seconds; they are worth a line only when somebody looks for one.
+        level = logging.DEBUG if route.startswith("/health") and status == 200 else logging.INFO
+        access.log(
+            level,
+            "%s %s %d %.1fms request_id=%s%s",
+            method,
+            route,
+            status,
+            seconds * 1000,
+            answer.request_id,
+            answer.notes,
         )
 
 

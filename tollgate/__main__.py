@@ -9,8 +9,6 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from usage_worker.commands import add_usage_commands
-
 from gateway import __main__ as gateway_command
 from gateway import __version__
 from gateway.accounts.bootstrap import make_secrets, read_or_make
@@ -20,6 +18,7 @@ from gateway.settings import SettingsError, load
 from ledger.engine import make_engine
 from tollgate import doctor, up
 from tollgate.link import link_of
+from usage_worker.commands import add_usage_commands
 
 Command = Callable[[argparse.Namespace], int]
 

@@ -160,7 +160,7 @@ def test_what_the_upstream_refuses_is_a_row(
 
 
 def test_a_provider_without_a_key_is_503_with_the_reason(tmp_path: Any) -> None:
-    config = {"providers": {}}
+    config: dict[str, Any] = {"providers": {}}
     with Upstream() as upstream, Deployment(tmp_path, upstream.url, config=config) as deployment:
         error = _error(deployment.post(CHAT, HELLO), 503)
         assert "secrets/api_keys.yaml" in error["message"]

@@ -88,9 +88,9 @@ def _ask(deployment: Deployment, model: str, *, stream: bool, user: str) -> tupl
         model=model, messages=messages, user=user, stream=True, stream_options={"include_usage": True}
     ) as response:
         for chunk in response.parse():
-            for choice in chunk.choices:
-                answer.text += choice.delta.content or ""
-                answer.finish = choice.finish_reason or answer.finish
+            for piece in chunk.choices:
+                answer.text += piece.delta.content or ""
+                answer.finish = piece.finish_reason or answer.finish
             if chunk.usage:
                 answer.prompt, answer.completion = chunk.usage.prompt_tokens, chunk.usage.completion_tokens
         return answer, response.headers["x-request-id"]
