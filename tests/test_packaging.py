@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.metadata
 import re
 import shutil
 import subprocess
@@ -11,6 +13,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from tests.test_architecture import imported, parse
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("gateway", "ledger", "local_llm", "tollgate", "usage_contract", "usage_worker", "wire")
@@ -120,6 +124,31 @@ def test_locks_cover_what_pyproject_asks_for(name: str, extras: set[str]) -> Non
     }
     assert wanted - set(requirements(name)) == set()
     assert project["dependencies"] == []
+
+
+# What each service's image has on its path, and the extra that is all that is installed beside it.
+IMAGES = {
+    "gateway": ("gateway", "ledger", "tollgate", "usage_contract", "usage_worker", "wire"),
+    "worker": ("ledger", "usage_contract", "usage_worker"),
+}
+# Run by developers, not by a service.
+TOOLS = ("gateway/catalogue_build.py",)
+
+
+@pytest.mark.parametrize(("extra", "packages"), IMAGES.items())
+def test_an_image_has_all_that_its_code_imports(extra: str, packages: tuple[str, ...]) -> None:
+    distributions = importlib.metadata.packages_distributions()
+    locked = set(requirements(extra))
+    missing = set()
+    for path in (path for package in packages for path in (ROOT / package).rglob("*.py")):
+        if path.relative_to(ROOT).as_posix() in TOOLS:
+            continue
+        for name in {name.split(".")[0] for node in ast.walk(parse(path)) for name in imported(node)}:
+            if name not in sys.stdlib_module_names and name not in packages:
+                provided_by = {found.lower().replace("_", "-") for found in distributions.get(name, [name])}
+                if not provided_by & locked:
+                    missing.add(f"{path.relative_to(ROOT)} imports {name}")
+    assert missing == set()
 
 
 def test_one_version_of_a_package_is_locked_everywhere() -> None:
