@@ -22,7 +22,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from wire.neutral import DialectName, Text, Thinking, ToolCall
+from wire.neutral import DialectName, Thinking
 
 PREFIX = "tollgate.v1."
 
@@ -69,9 +69,9 @@ def of_thinking(part: Thinking) -> str:
     )
 
 
-def of_call(part: ToolCall) -> str:
-    return encode(Carried(kind="call", signature=part.signature, call_id=part.id))
+def of_call(call_id: str, signature: str) -> str:
+    return encode(Carried(kind="call", signature=signature, call_id=call_id))
 
 
-def of_text(part: Text) -> str:
-    return encode(Carried(kind="text", signature=part.signature, empty=not part.text))
+def of_text(signature: str, *, empty: bool) -> str:
+    return encode(Carried(kind="text", signature=signature, empty=empty))

@@ -78,12 +78,21 @@ _TIERS = frozenset({"auto", "default", "flex", "priority", "scale"})
 _MAX_ID = 64  # characters of a call id and of `user`; OpenAI refuses longer ones
 _MAX_METADATA = 16
 
+# Neutral settings that a request can do without, and their absence.
+_OPTIONAL: dict[str, Any] = {
+    field.name: field.default
+    for field in msgspec.structs.fields(Request)
+    if field.name in FIELD_NAMES and not field.required
+}
+_INCLUDED = {"logprobs": LOGPROBS, "encrypted_reasoning": ENCRYPTED_REASONING}
+
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def render_request(request: Request, *, quirks: Quirks) -> Rendered:
     """Raises BadRequest naming a part that the format has no place for."""
     dropped: list[str] = []
+    request = _without(request, quirks.drop, dropped)
     instructions, items = _Input(request, quirks, dropped).render()
     body: dict[str, Any] = {"model": request.model}
     if instructions is not None:
@@ -107,8 +116,21 @@ def render_request(request: Request, *, quirks: Quirks) -> Rendered:
     body |= {key: value for key, value in settings.items() if value is not None}
     dropped += [name for name, idle in _NO_FIELD.items() if getattr(request, name) not in idle]
     _add_extra(request, body, dropped)
-    _obey_quirks(body, quirks, dropped)
     return Rendered(body=body, dropped=tuple(dict.fromkeys(dropped)))
+
+
+def _without(request: Request, refused: frozenset[str], dropped: list[str]) -> Request:
+    """What the upstream refuses taken out: neutral names, or names of `Request.extra`."""
+    changes: dict[str, Any] = {}
+    for name in sorted(refused):
+        if name in _OPTIONAL:
+            if getattr(request, name) != _OPTIONAL[name]:
+                changes[name] = _OPTIONAL[name]
+                dropped.append(name)
+        elif name in request.extra:
+            changes["extra"] = {key: value for key, value in changes.get("extra", request.extra).items() if key != name}
+            dropped.append(f"extra.{name}")
+    return msgspec.structs.replace(request, **changes) if changes else request
 
 
 def _text_settings(request: Request, quirks: Quirks, dropped: list[str]) -> dict[str, Any] | None:
@@ -200,15 +222,6 @@ def _add_extra(request: Request, body: dict[str, Any], dropped: list[str]) -> No
             body[name] = value
 
 
-def _obey_quirks(body: dict[str, Any], quirks: Quirks, dropped: list[str]) -> None:
-    for name in sorted(quirks.drop):
-        field, _, inner = FIELD_NAMES.get(name, name).partition(".")
-        holder = body.get(field) if inner else body
-        if name != "encrypted_reasoning" and isinstance(holder, dict) and (inner or field) in holder:
-            del holder[inner or field]
-            dropped.append(name if name in FIELD_NAMES else f"extra.{name}")
-
-
 # ------------------------------------------------------------------------------------------------- input items
 class _Input:
     """Turns to items, in order. Content parts are gathered until an item that stands for itself comes."""
@@ -241,43 +254,62 @@ class _Input:
     def _message(self, message: Message) -> None:
         if message.name is not None:
             self._dropped.append("name")
+        if message.extra and not self._own:
+            path = _message_path(message.parts[0].path if message.parts else "")
+            self._dropped += [at(path, key) for key in message.extra]
+        texts = [part for part in message.parts if isinstance(part, Text)]
+        self._head = self._head_of(message, texts[0] if texts else None)
         for part in message.parts:
-            item = self._item(part)
-            if item is not None:
+            if _is_content(part):
+                # An assistant turn can hold several messages: the item that a text belongs to tells them apart.
+                if isinstance(part, Text) and message.role == "assistant":
+                    self._begin(self._head_of(message, part))
+                self._content.append(self._content_part(message.role, part))
+            elif isinstance(part, ToolCall | ToolResult | Thinking | Native) and (item := self._item(part)) is not None:
                 self._flush()
                 self._items.append(item)
-            elif not isinstance(part, Thinking | ToolCall | ToolResult | Native):
-                self._add_content(message, part)
         self._flush()
+
+    def _head_of(self, message: Message, part: Text | None) -> dict[str, Any]:
+        head: dict[str, Any] = {"type": "message", "role": self._wire_role(message.role)}
+        if self._own:
+            optional = {"id": part.item_id, "phase": part.phase} if part else {}
+            head |= {key: value for key, value in optional.items() if value is not None} | (message.extra or {})
+        return head
+
+    def _begin(self, head: dict[str, Any]) -> None:
+        if head != self._head:
+            self._flush()
+        self._head = head
 
     def _flush(self) -> None:
         if self._content:
             self._items.append({**self._head, "content": self._content})
-        self._content, self._head = [], {}
+        self._content = []
 
-    def _item(self, part: Part) -> dict[str, Any] | None:
-        """The item that a part is on its own; None for content, and for what cannot be carried."""
+    def _item(self, part: ToolCall | ToolResult | Thinking | Native) -> dict[str, Any] | None:
+        """The item that a part is on its own; None for what cannot be carried."""
         if isinstance(part, ToolCall):
             return self._call(part)
         if isinstance(part, ToolResult):
             return self._result(part)
         if isinstance(part, Thinking):
             return self._thinking(part)
-        if isinstance(part, Native):
-            if part.dialect == NAME and not _is_content(part):
-                return part.value
-            if part.dialect != NAME:
-                self._dropped.append(part.path or part.type)
+        if part.dialect == NAME:
+            return part.value
+        self._dropped.append(part.path or part.type)
         return None
 
     def _thinking(self, part: Thinking) -> dict[str, Any] | None:
-        if part.origin != NAME:
+        if part.origin != NAME or not (self._own or part.opaque or part.text):
             self._dropped.append(part.path or "thinking")
             return None
-        item = reasoning_item("", part)
-        del item["id"]
-        ident = {} if part.item_id is None else {"id": part.item_id}
-        return {**ident, **item, **(part.extra or {})}
+        if not self._own and part.opaque is None:
+            # Of a provider that shows its reasoning in full and wants the text back. Its id means nothing there: what
+            # is asked on behalf of another dialect is not stored.
+            return {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": part.text}]}
+        item = reasoning_item(part.item_id or "", part) | (part.extra or {})
+        return item if part.item_id else {key: value for key, value in item.items() if key != "id"}
 
     def _call(self, part: ToolCall) -> dict[str, Any]:
         self._losses(part)
@@ -318,19 +350,6 @@ class _Input:
             return call_id
         return "call_" + hashlib.sha256(call_id.encode()).hexdigest()[:40]
 
-    def _add_content(self, message: Message, part: Part) -> None:
-        role = message.role
-        head: dict[str, Any] = {"type": "message", "role": self._wire_role(role)}
-        if isinstance(part, Text) and self._own:
-            optional = {"id": part.item_id, "phase": part.phase, **(message.extra or {})}
-            head |= {key: value for key, value in optional.items() if value is not None}
-        elif message.extra:
-            self._dropped += [at(_message_path(part.path), key) for key in message.extra]
-        if self._head != head and isinstance(part, Text):
-            self._flush()
-        self._head = self._head or head
-        self._content.append(self._content_part(role, part))
-
     def _wire_role(self, role: str) -> str:
         if role == "developer" and not self._quirks.developer_role:
             return "system"
@@ -354,8 +373,8 @@ class _Input:
                 return render_image(part, urls=self._quirks.image_urls) | self._extra(part)
             if isinstance(part, Document):
                 return render_document(part, own=self._own) | self._extra(part)
-            if isinstance(part, Audio):
-                return render_audio(part, own=self._own)
+        if isinstance(part, Audio) and (role != "assistant" or self._own):
+            return render_audio(part, own=self._own)
         raise unsupported(part.path, f"{type(part).__name__.lower()} part")
 
     def _annotations(self, part: Text) -> dict[str, Any]:
@@ -381,8 +400,10 @@ class _Input:
             self._dropped += [at(part.path, key) for key, value in told.items() if value is not None]
 
 
-def _is_content(part: Native) -> bool:
-    return ".content[" in part.path or ".output[" in part.path
+def _is_content(part: Part) -> bool:
+    if isinstance(part, Native):
+        return part.dialect == NAME and (".content[" in part.path or ".output[" in part.path)
+    return not isinstance(part, Thinking | ToolCall | ToolResult)
 
 
 def _message_path(path: str) -> str:
@@ -406,18 +427,19 @@ def rewrite_request(body: bytes, *, model: str | None, quirks: Quirks, include_u
 
 
 def _without_refused(members: dict[str, msgspec.Raw], quirks: Quirks) -> dict[str, bytes | None]:
-    groups: dict[str, dict[str, Any]] = {}
-    changes: dict[str, bytes | None] = {}
-    for name in sorted(quirks.drop - {"encrypted_reasoning"}):
+    changed: dict[str, Any] = {}
+    for name in sorted(quirks.drop):
         field, _, inner = FIELD_NAMES.get(name, name).partition(".")
         if field not in members:
             continue
-        if not inner:
-            changes[field] = None
-        elif isinstance(group := groups.get(field) or orjson.loads(members[field]), dict):
-            group.pop(inner, None)
-            groups[field] = group
-    return {**{field: orjson.dumps(group) for field, group in groups.items()}, **changes}
+        value = changed[field] if field in changed else orjson.loads(bytes(members[field]))
+        if name in _INCLUDED and isinstance(value, list):
+            changed[field] = [entry for entry in value if entry != _INCLUDED[name]]
+        elif inner and isinstance(value, dict):
+            changed[field] = {key: entry for key, entry in value.items() if key != inner}
+        else:
+            changed[field] = None
+    return {field: None if value is None else orjson.dumps(value) for field, value in changed.items()}
 
 
 def _without_foreign_reasoning(members: dict[str, msgspec.Raw]) -> dict[str, bytes | None]:

@@ -338,7 +338,7 @@ class _Output:
             self._content.append(text_part(part.text, annotations, self._take_logprobs(part.text)))
         if part.signature is not None:
             self._flush()
-            self._items.append(proof_item(self._id("reasoning"), carried.of_text(part)))
+            self._items.append(proof_item(self._id("reasoning"), carried.of_text(part.signature, empty=not part.text)))
 
     def _take_logprobs(self, text: str) -> list[Any]:
         """The entries of this text: as many as their tokens fill it."""
@@ -358,7 +358,7 @@ class _Output:
     def _add_item(self, part: Part) -> None:
         if isinstance(part, ToolCall):
             if part.signature is not None:
-                self._items.append(proof_item(self._id("reasoning"), carried.of_call(part)))
+                self._items.append(proof_item(self._id("reasoning"), carried.of_call(part.id, part.signature)))
             self._items.append(call_item(self._id(call_kind(part)), part, self._status))
         elif isinstance(part, Thinking):
             if part.origin == NAME or part.text or part.signature or part.opaque or part.details:

@@ -35,7 +35,6 @@ from wire.neutral import (
     CitationDelta,
     Ended,
     Failed,
-    Native,
     Part,
     Refusal,
     SignatureDelta,
@@ -237,7 +236,9 @@ class ResponsesStreamParser:
         return block
 
     def _on_item_done(self, body: dict[str, Any]) -> None:
-        self._finish_item(_item_key(body), as_object(body.get("item"), "item"))
+        key = _item_key(body)
+        if key not in self._done:
+            self._finish_item(key, as_object(body.get("item"), "item"))
 
     def _finish_item(self, key: int | str, item: dict[str, Any]) -> None:
         """Gives what the deltas did not, and closes the item's blocks."""
@@ -256,7 +257,7 @@ class ResponsesStreamParser:
                 block = block or self._open_call(key, {**item, "arguments": "", "input": ""})
                 self._say(block, "" if block.has_text else part.arguments)
                 self._stop(block, part)
-            elif isinstance(part, Native):
+            else:
                 self._stop(self._open((key, None), "native", part), part)
 
     def _finish_text(self, key: int | str, index: int, part: Part) -> None:

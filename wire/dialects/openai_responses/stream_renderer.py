@@ -36,7 +36,6 @@ from wire.neutral import (
     Citation,
     CitationDelta,
     Ended,
-    Extra,
     Failed,
     Finish,
     Image,
@@ -109,6 +108,8 @@ class ResponsesStreamRenderer:
         self._out: list[bytes] = []
 
     def feed(self, event: StreamEvent) -> bytes:
+        if isinstance(event, Failed):
+            return self.error(in_band_error({"message": event.message, "code": event.code, "type": event.type}))
         self._out = []
         match event:
             case TextDelta():
@@ -131,11 +132,8 @@ class ResponsesStreamRenderer:
                 self._on_finish(event)
             case Ended():
                 self._close_all()
-            case Extra():
+            case _:
                 self._drop(f"extra.{event.name}")
-            case Failed():
-                words = {"message": event.message, "code": event.code, "type": event.type}
-                return self.error(in_band_error(words))
         return b"".join(self._out)
 
     def close(self) -> bytes:
@@ -355,8 +353,8 @@ class ResponsesStreamRenderer:
                 self._end_speech()
             if block.signature is not None and isinstance(part, Text):
                 self._hush()
-                signed = Text(text="x" if block.spoke else "", signature=block.signature)
-                self._add_whole(proof_item(self._new_id("reasoning"), carried.of_text(signed)))
+                blob = carried.of_text(block.signature, empty=not block.spoke)
+                self._add_whole(proof_item(self._new_id("reasoning"), blob))
 
     def _end_thinking(self, block: _Block, origin: str | None) -> None:
         """A proof that comes after the item was closed, or without any text, is an item of its own."""
@@ -377,8 +375,7 @@ class ResponsesStreamRenderer:
             self._emit("response.function_call_arguments.done", **where, name=name, arguments=arguments)
         self._complete(block.output_index, call_item(block.item_id, _with_arguments(part, arguments), self._status()))
         if block.signature is not None:
-            signed = ToolCall(id=part.id, name=part.name, arguments="", signature=block.signature)
-            self._add_whole(proof_item(self._new_id("reasoning"), carried.of_call(signed)))
+            self._add_whole(proof_item(self._new_id("reasoning"), carried.of_call(part.id, block.signature)))
 
     def _end_speech(self) -> None:
         """Close the open content part or reasoning item."""
