@@ -143,12 +143,12 @@ def attach_signatures(parts: Sequence[Part | CarriedSignature]) -> tuple[Part, .
 def without_seals(messages: bytes) -> bytes:
     """`messages` of a request as Anthropic takes them: sealed blocks and citations left out, the rest as it is.
 
-    Raises BadRequest for JSON that is nested too deeply.
+    Raises BadRequest for what is not UTF-8 or is nested too deeply.
     """
     try:
         parsed = orjson.loads(messages)
     except orjson.JSONDecodeError:
-        raise wrong("messages", "is nested too deeply") from None
+        raise wrong("messages", "is not valid JSON") from None
     if not isinstance(parsed, list):
         return messages
     kept = [_clean_message(message) for message in parsed]

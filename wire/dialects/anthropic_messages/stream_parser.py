@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
+from msgspec import structs
 
 from wire.dialects.anthropic_messages import shape
 from wire.dialects.anthropic_messages.blocks import parse_citation, parse_content
@@ -30,7 +31,6 @@ from wire.neutral import (
     Text,
     TextDelta,
     Thinking,
-    ToolCall,
     UsageUpdate,
 )
 from wire.sse import SseEvent
@@ -86,7 +86,7 @@ class StreamParser:
 
     def _message_start(self, event: dict[str, Any]) -> list[StreamEvent]:
         message = shape.as_object(event.get("message"), "message")
-        self._usage = merge_native(None, message.get("usage"))
+        self._usage = merge_native(self._usage, message.get("usage"))
         extra = shape.unknown_fields(message, _START_FIELDS) or {}
         if self._started:  # two answers spliced into one (an upstream that tried again): the second goes on
             return self._end_all()
@@ -105,8 +105,11 @@ class StreamParser:
         ordinal = self._next_ordinal
         self._next_ordinal += 1
         kind = shape.string(native, "type", "content_block")
-        self._blocks[_index(event)] = _Block(ordinal, native, spoke=kind in _SPEAKING)
+        index = _index(event)
         begun: list[StreamEvent] = [] if self._started else [Started()]
+        if index in self._blocks:
+            begun += self._end_block(index)
+        self._blocks[index] = _Block(ordinal, native, spoke=kind in _SPEAKING)
         self._started = True
         if kind not in _SPEAKING:
             return begun
@@ -119,10 +122,8 @@ class StreamParser:
             start = Thinking(opaque=part.opaque, redacted=part.redacted, origin=OWN)
             begun += [BlockStart(block=ordinal, kind="thinking", part=start), *_words(ordinal, part.text)]
             return begun if signature is None else [*begun, SignatureDelta(block=ordinal, signature=signature)]
-        if isinstance(part, ToolCall):
-            call = ToolCall(id=part.id, name=part.name, arguments="", extra=part.extra)
-            begun.append(BlockStart(block=ordinal, kind="tool_call", part=call))
-        return begun
+        call = structs.replace(part, arguments="", path="")
+        return [*begun, BlockStart(block=ordinal, kind="tool_call", part=call)]
 
     def _block_delta(self, event: dict[str, Any]) -> list[StreamEvent]:
         block = self._block(event)
