@@ -49,9 +49,13 @@ def make_engine(url: str, *, pool_size: int = 5) -> Engine:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """A connection with one consistent view that takes no write lock; whatever it writes is rolled back."""
+    """A connection with one consistent view over all its statements, which takes no write lock and may not write."""
     with engine.connect() as connection:
-        yield connection.execution_options(**{_READ_ONLY: True})
+        if engine.dialect.name == "postgresql":
+            options: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        else:
+            options = {_READ_ONLY: True}
+        yield connection.execution_options(**options)
 
 
 def _sqlite(url: str) -> Engine:

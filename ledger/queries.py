@@ -13,30 +13,17 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Row, and_, func, or_, select
+from sqlalchemy import Engine, Row, and_, or_, select
 
 from ledger.engine import reading
+from ledger.filters import UsageFilter, conditions
+from ledger.summaries import totals
 from ledger.tables import TOKEN_COLUMNS, from_us, to_us, usage_events, usage_receipts
-from usage_contract.event import Caller, Kind, Receipt, Tokens, UsageEvent
+from usage_contract.event import Caller, Receipt, Tokens, UsageEvent
 
-MAX_SKIP = 10_000
 _EVENT = usage_events.c
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsageFilter:
-    """Which rows. None: any. `start` is inclusive, `end` exclusive, both of the row's time; `model` is the one used."""
-
-    start: datetime | None = None
-    end: datetime | None = None
-    user_id: str | None = None
-    key_id: str | None = None
-    model: str | None = None
-    session_id: str | None = None
-    end_user: str | None = None
-    request_id: str | None = None
-    provider: str | None = None
-    kind: Kind | None = None
+__all__ = ["UsageFilter", "UsagePage", "UsageRow", "each_event", "receipts", "to_row", "usage_count", "usage_page"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,9 +68,8 @@ def usage_page(
 
 
 def usage_count(engine: Engine, wanted: UsageFilter) -> int:
-    """How many rows match."""
-    with reading(engine) as connection:
-        return connection.scalar(select(func.count()).select_from(usage_events).where(*conditions(wanted))) or 0
+    """How many rows match; from rollups where these can tell."""
+    return totals(engine, wanted).events
 
 
 def each_event(engine: Engine, wanted: UsageFilter, *, batch: int = 2000) -> Iterator[UsageRow]:
@@ -108,21 +94,6 @@ def receipts(engine: Engine, producer: str, *, first_segment: int = 0) -> list[R
             Receipt(producer=producer, segment=row.segment, stored=row.stored, dead_lettered=row.dead_lettered)
             for row in connection.execute(query)
         ]
-
-
-def conditions(wanted: UsageFilter) -> list[ColumnElement[bool]]:
-    """The filter as conditions on `usage_events`."""
-    found: list[ColumnElement[bool]] = []
-    if wanted.start is not None:
-        found.append(_EVENT.event_time >= wanted.start)
-    if wanted.end is not None:
-        found.append(_EVENT.event_time < wanted.end)
-    for name in ("user_id", "key_id", "session_id", "end_user", "request_id", "provider", "kind"):
-        if (value := getattr(wanted, name)) is not None:
-            found.append(_EVENT[name] == value)
-    if wanted.model is not None:
-        found.append(_EVENT.model_used == wanted.model)
-    return found
 
 
 _CALLER_FIELDS = ("key_id", "user_id", "session_id", "end_user")

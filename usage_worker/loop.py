@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from usage_worker.decode import Row, decode
 from usage_worker.entries import Entry, Letter
@@ -25,9 +25,8 @@ _log = logging.getLogger(__name__)
 
 class Source(Protocol):
     async def read(self) -> Sequence[Entry]:
-        """The next entries, own pending first. Empty when nothing came within the source's own wait.
-
-        Raises SourceUnavailable."""
+        """The next entries, those left from an earlier life first. Empty when nothing came within the source's own
+        wait. The loop either saves what it was given or ends. Raises SourceUnavailable."""
 
     async def ack(self, entries: Sequence[Entry]) -> None:
         """These are safe in the database, never deliver them again. Raises SourceUnavailable."""
@@ -91,6 +90,12 @@ class DeadLetterCap:
             )
 
 
+class _Batch(NamedTuple):
+    entries: Sequence[Entry]
+    rows: list[Row]
+    letters: list[Letter]
+
+
 @dataclass(slots=True)
 class Loop:
     source: Source
@@ -103,22 +108,38 @@ class Loop:
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set; a batch that was begun is finished, unless its database is away.
 
-        Raises TooManyDeadLetters, and whatever neither waiting nor dead-lettering can mend.
+        The next batch is read and decoded while the database works on this one. Raises TooManyDeadLetters, and whatever
+        neither waiting nor dead-lettering can mend.
         """
-        while not stop.is_set():
+        following: asyncio.Task[_Batch] | None = None
+        try:
+            while not stop.is_set():
+                batch = await (following or self._read(stop))
+                following = asyncio.create_task(self._read(stop)) if batch.entries else None
+                if not batch.entries:
+                    self.meters.idle()
+                    continue
+                self.cap.check(len(batch.entries), len(batch.letters))
+                if await self._save(batch.rows, batch.letters, stop):
+                    await self._ack(batch.entries, stop)
+        finally:
+            if following is not None:
+                # Nothing of it is acknowledged: it comes again at the next start.
+                following.cancel()
+                await asyncio.wait([following])
+
+    async def _read(self, stop: asyncio.Event) -> _Batch:
+        """Empty when nothing came, or when `stop` was set while the source was away."""
+        while True:
             self.meters.turn(self.clock())
             try:
                 entries = await self.source.read()
             except SourceUnavailable as error:
                 await self._wait(stop, error)
-                continue
-            if not entries:
-                self.meters.idle()
-                continue
-            rows, letters = decode(entries, self.clock())
-            self.cap.check(len(entries), len(letters))
-            if await self._save(rows, letters, stop):
-                await self._ack(entries, stop)
+                if stop.is_set():
+                    return _Batch([], [], [])
+            else:
+                return _Batch(entries, *decode(entries, self.clock()))
 
     async def _save(self, rows: list[Row], letters: list[Letter], stop: asyncio.Event) -> bool:
         """Whether all of it is in the database. False only when `stop` was set while the database was away."""

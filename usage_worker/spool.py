@@ -1,7 +1,7 @@
 """Entries straight from the spool: the embedded mode, where gateway and worker share a disk and need no Redis.
 
 Only reads. The gateway deletes a segment once its receipts add up. Offsets live in memory: after a restart everything
-still on disk is read again, and the store takes each event once.
+that is still on disk is read again, and the store takes each event once.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 from usage_contract.spool import SUFFIX, Line, read_lines
 from usage_worker.entries import Entry
@@ -22,19 +20,12 @@ from usage_worker.errors import SourceUnavailable
 _log = logging.getLogger(__name__)
 
 
-class Position(NamedTuple):
-    """Just past a line of a segment."""
-
-    path: str
-    end: int
-
-
 @dataclass(slots=True)
 class _Progress:
-    """How far a segment was read and acknowledged."""
+    """How far a segment was read: whole lines up to `end`; `size` is the file's when nothing more was to be had."""
 
-    acked: int = 0
-    size: int = 0  # of the file when it was last read to its end
+    end: int = 0
+    size: int = -1
 
 
 class SpoolSource:
@@ -56,10 +47,7 @@ class SpoolSource:
         return entries
 
     async def ack(self, entries: Sequence[Entry]) -> None:
-        for entry in entries:
-            position: Position = entry.token
-            if progress := self._segments.get(position.path):
-                progress.acked = max(progress.acked, position.end)
+        """Nothing to do: the store's receipts are what the gateway goes by."""
 
     def _read(self) -> list[Entry]:
         entries: list[Entry] = []
@@ -74,16 +62,18 @@ class SpoolSource:
         return entries
 
     def _read_segment(self, path: str, size: int, progress: _Progress, entries: list[Entry]) -> None:
-        """Append the segment's events from where they are acknowledged. A torn last line waits for the next look."""
-        room = self._batch - len(entries)
+        """Append the segment's events that are new, up to the batch's end. A torn last line waits for the next look."""
         file = Path(path)
-        before = len(entries)
         try:
-            entries.extend(islice(_entries(file, read_lines(file, progress.acked)), room))
+            for line in read_lines(file, progress.end):
+                progress.end = line.end
+                if line.kind in ("E", None):
+                    entries.append(_entry(file, line))
+                    if len(entries) >= self._batch:
+                        return
         except FileNotFoundError:
             return  # receipted and deleted between the two looks
-        if len(entries) == before:
-            progress.size = size  # nothing but intents and what is known; look again when it has grown
+        progress.size = size
 
     def _found(self) -> Iterator[tuple[str, int]]:
         """Path and size of every segment, by producer and number."""
@@ -101,13 +91,10 @@ class SpoolSource:
             yield from found
 
 
-def _entries(file: Path, lines: Iterator[Line]) -> Iterator[Entry]:
+def _entry(file: Path, line: Line) -> Entry:
     producer, segment = file.parent.name, int(file.stem) if file.stem.isdigit() else None
-    for line in lines:
-        token = Position(str(file), line.end)
-        if line.kind == "E":
-            yield Entry(token, line.payload, producer, segment)
-        elif line.kind is None:
-            # Neither the writer's seal nor its recovery counts it as an event that can be read.
-            _log.error("damaged line in %s/%s before byte %d", producer, file.name, line.end)
-            yield Entry(token, line.payload, producer, segment, problem="damaged line in the spool", counted=False)
+    if line.kind == "E":
+        return Entry(None, line.payload, producer, segment)
+    _log.error("damaged line in %s/%s before byte %d", producer, file.name, line.end)
+    # Not counted: neither the writer's seal nor its recovery can call it an event.
+    return Entry(None, line.payload, producer, segment, problem="damaged line in the spool", counted=False)

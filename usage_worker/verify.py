@@ -45,8 +45,6 @@ def verify(engine: Engine) -> list[Difference]:
     What the retention dropped is compared no more: days before it only with their months.
     """
     with reading(engine) as connection:
-        if connection.dialect.name == "postgresql":
-            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         cutoff = retained_from(connection)
         return [*_rollups(connection, cutoff), *_receipts(connection, cutoff)]
 

@@ -1,0 +1,44 @@
+"""Which rows of the ledger a question is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement
+
+from ledger.tables import usage_events
+from usage_contract.event import Kind
+
+_EVENT = usage_events.c
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageFilter:
+    """Which rows. None: any. `start` is inclusive, `end` exclusive, both of the row's time; `model` is the one used."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+    user_id: str | None = None
+    key_id: str | None = None
+    model: str | None = None
+    session_id: str | None = None
+    end_user: str | None = None
+    request_id: str | None = None
+    provider: str | None = None
+    kind: Kind | None = None
+
+
+def conditions(wanted: UsageFilter) -> list[ColumnElement[bool]]:
+    """The filter as conditions on `usage_events`."""
+    found: list[ColumnElement[bool]] = []
+    if wanted.start is not None:
+        found.append(_EVENT.event_time >= wanted.start)
+    if wanted.end is not None:
+        found.append(_EVENT.event_time < wanted.end)
+    for name in ("user_id", "key_id", "session_id", "end_user", "request_id", "provider", "kind"):
+        if (value := getattr(wanted, name)) is not None:
+            found.append(_EVENT[name] == value)
+    if wanted.model is not None:
+        found.append(_EVENT.model_used == wanted.model)
+    return found
