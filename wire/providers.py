@@ -7,9 +7,9 @@ OpenAI-compatible service is a row or a config entry, never code.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from wire.dialect import Quirks
 from wire.neutral import DialectName
@@ -93,83 +93,246 @@ class ProviderRow(Struct, frozen=True, kw_only=True):
     docs: str = ""
 
 
-_COMPATIBLE = Quirks(max_tokens_field="max_tokens", developer_role=False)
+# A server of which nothing more is known than that it is compatible.
+_COMPATIBLE = Quirks(max_tokens_field="max_tokens", developer_role=False, drop=frozenset({"custom_tools"}))
+# Engines that also take what open-weight models are sampled with. https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html
+_ENGINE = structs.replace(
+    _COMPATIBLE, accepts=frozenset({"top_k", "video"}), reasoning_history="reasoning_content", call_id_characters=256
+)
 
-ROWS: Mapping[str, ProviderRow] = {
-    row.name: row
-    for row in (
-        ProviderRow(
-            name="openai",
-            label="OpenAI",
-            base_url="https://api.openai.com/v1",
-            auth="bearer",
-            dialects=("openai_chat", "openai_responses"),
-            paths=OPENAI_PATHS,
-            environment=("OPENAI_API_KEY",),
-            price_list="openai",
-            default_model="gpt-4o-mini",
-            docs="https://platform.openai.com/docs/api-reference",
+# The five that are always listed, and the row for whatever is not known by name.
+_STANDARD = (
+    ProviderRow(
+        name="openai",
+        label="OpenAI",
+        base_url="https://api.openai.com/v1",
+        auth="bearer",
+        dialects=("openai_chat", "openai_responses"),
+        paths=OPENAI_PATHS,
+        environment=("OPENAI_API_KEY",),
+        price_list="openai",
+        default_model="gpt-4o-mini",
+        docs="https://platform.openai.com/docs/api-reference",
+    ),
+    ProviderRow(
+        name="anthropic",
+        label="Anthropic",
+        base_url="https://api.anthropic.com",
+        auth="x-api-key",
+        dialects=("anthropic_messages",),
+        paths=ANTHROPIC_PATHS,
+        headers={"anthropic-version": "2023-06-01"},
+        environment=("ANTHROPIC_API_KEY",),
+        price_list="anthropic",
+        default_model="claude-sonnet-4-5",
+        docs="https://docs.anthropic.com/en/api/messages",
+    ),
+    ProviderRow(
+        name="gemini",
+        label="Google Gemini",
+        base_url="https://generativelanguage.googleapis.com",
+        auth="x-goog-api-key",
+        dialects=("gemini",),
+        paths=GEMINI_PATHS,
+        environment=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+        price_list="google",
+        default_model="gemini-2.5-flash",
+        docs="https://ai.google.dev/api/generate-content",
+    ),
+    ProviderRow(
+        name="solar",
+        label="Upstage SOLAR",
+        base_url="https://api.upstage.ai/v1",
+        auth="bearer",
+        dialects=("openai_chat",),
+        paths=OPENAI_PATHS,
+        quirks=_COMPATIBLE,
+        environment=("UPSTAGE_API_KEY",),
+        default_model="solar-pro2",
+        docs="https://console.upstage.ai/api/chat",
+    ),
+    ProviderRow(
+        name="local",
+        label="Local (llama.cpp)",
+        base_url="http://127.0.0.1:11434/v1",
+        auth="none",
+        dialects=("openai_chat",),
+        paths=OPENAI_PATHS,
+        quirks=structs.replace(_ENGINE, accepts=frozenset({"top_k", "tool_images"})),
+        needs_key=False,
+        docs="https://github.com/ggml-org/llama.cpp/tree/master/tools/server",
+    ),
+    ProviderRow(
+        name="openai_compatible",
+        label="OpenAI-compatible",
+        base_url=None,
+        auth="bearer",
+        dialects=("openai_chat",),
+        paths=OPENAI_PATHS,
+        quirks=_COMPATIBLE,
+        needs_key=False,
+    ),
+)
+
+
+_HOSTED = structs.replace(_COMPATIBLE, drop=frozenset({"custom_tools", "store", "prompt_cache_key", "verbosity"}))
+
+
+def _preset(
+    name: str, label: str, base_url: str | None, variable: str, quirks: Quirks, docs: str, **more: Any
+) -> ProviderRow:
+    """A hosted service of OpenAI's shape with a bearer key; `price_list` is its name unless told otherwise."""
+    settings: dict[str, Any] = {
+        "auth": "bearer",
+        "dialects": ("openai_chat",),
+        "paths": OPENAI_PATHS,
+        "price_list": name,
+    }
+    settings |= {"environment": (variable,), **more}
+    return ProviderRow(name=name, label=label, base_url=base_url, quirks=quirks, docs=docs, **settings)
+
+
+_PRESETS = (
+    _preset(
+        "azure",
+        "Azure OpenAI",
+        None,  # https://<resource>.openai.azure.com/openai/v1
+        "AZURE_OPENAI_API_KEY",
+        Quirks(),
+        "https://learn.microsoft.com/azure/ai-foundry/openai/reference-preview-latest",
+        auth="api-key",
+        dialects=("openai_chat", "openai_responses"),
+    ),
+    _preset(
+        "groq",
+        "Groq",
+        "https://api.groq.com/openai/v1",
+        "GROQ_API_KEY",
+        structs.replace(
+            _HOSTED,
+            max_tokens_field="max_completion_tokens",
+            reasoning_history="reasoning",
+            drop=_HOSTED.drop | {"logprobs", "top_logprobs", "logit_bias"},
         ),
-        ProviderRow(
-            name="anthropic",
-            label="Anthropic",
-            base_url="https://api.anthropic.com",
-            auth="x-api-key",
-            dialects=("anthropic_messages",),
-            paths=ANTHROPIC_PATHS,
-            headers={"anthropic-version": "2023-06-01"},
-            environment=("ANTHROPIC_API_KEY",),
-            price_list="anthropic",
-            default_model="claude-sonnet-4-5",
-            docs="https://docs.anthropic.com/en/api/messages",
+        "https://console.groq.com/docs/openai",
+    ),
+    _preset(
+        "mistral",
+        "Mistral",
+        "https://api.mistral.ai/v1",
+        "MISTRAL_API_KEY",
+        structs.replace(
+            _HOSTED,
+            stream_options=False,  # usage comes unasked in every stream
+            documents="document_url",
+            seed_field="random_seed",
+            reasoning_history="thinking_parts",
+            call_id_characters=9,
+            # "Extra inputs are not permitted": whatever its schema does not know is a 422.
+            drop=_HOSTED.drop | {"user", "logit_bias", "service_tier", "modalities", "name"},
         ),
-        ProviderRow(
-            name="gemini",
-            label="Google Gemini",
-            base_url="https://generativelanguage.googleapis.com",
-            auth="x-goog-api-key",
-            dialects=("gemini",),
-            paths=GEMINI_PATHS,
-            environment=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
-            price_list="google",
-            default_model="gemini-2.5-flash",
-            docs="https://ai.google.dev/api/generate-content",
+        "https://docs.mistral.ai/api/",
+    ),
+    _preset(
+        "deepseek",
+        "DeepSeek",
+        "https://api.deepseek.com",
+        "DEEPSEEK_API_KEY",
+        structs.replace(
+            _HOSTED, json_schema=False, reasoning_control="thinking", reasoning_history="reasoning_content"
         ),
-        ProviderRow(
-            name="solar",
-            label="Upstage SOLAR",
-            base_url="https://api.upstage.ai/v1",
-            auth="bearer",
-            dialects=("openai_chat",),
-            paths=OPENAI_PATHS,
-            quirks=_COMPATIBLE,
-            environment=("UPSTAGE_API_KEY",),
-            default_model="solar-pro2",
-            docs="https://console.upstage.ai/api/chat",
+        "https://api-docs.deepseek.com",
+        dialects=("openai_chat", "openai_responses"),
+    ),
+    _preset(
+        "together",
+        "Together AI",
+        "https://api.together.xyz/v1",
+        "TOGETHER_API_KEY",
+        structs.replace(_HOSTED, accepts=frozenset({"top_k", "video"})),
+        "https://docs.together.ai/reference/chat-completions-1",
+    ),
+    _preset(
+        "fireworks",
+        "Fireworks AI",
+        "https://api.fireworks.ai/inference/v1",
+        "FIREWORKS_API_KEY",
+        structs.replace(_HOSTED, accepts=frozenset({"top_k"}), reasoning_history="reasoning_content"),
+        "https://docs.fireworks.ai/api-reference/post-chatcompletions",
+    ),
+    _preset(
+        "openrouter",
+        "OpenRouter",
+        "https://openrouter.ai/api/v1",
+        "OPENROUTER_API_KEY",
+        structs.replace(
+            _COMPATIBLE,
+            accepts=frozenset({"top_k", "cache", "video", "assistant_images"}),
+            reasoning_control="reasoning",
+            reasoning_history="reasoning_details",
+            documents="file_or_url",
+            call_id_characters=256,
         ),
-        ProviderRow(
-            name="local",
-            label="Local (llama.cpp)",
-            base_url="http://127.0.0.1:11434/v1",
-            auth="none",
-            dialects=("openai_chat",),
-            paths=OPENAI_PATHS,
-            quirks=_COMPATIBLE,
-            needs_key=False,
-            docs="https://github.com/ggml-org/llama.cpp/tree/master/tools/server",
+        "https://openrouter.ai/docs/api-reference/chat-completion",
+        dialects=("openai_chat", "openai_responses"),
+    ),
+    _preset(
+        "xai",
+        "xAI",
+        "https://api.x.ai/v1",
+        "XAI_API_KEY",
+        structs.replace(_HOSTED, max_tokens_field="max_completion_tokens", reasoning_history="reasoning_content"),
+        "https://docs.x.ai/docs/api-reference",
+        dialects=("openai_chat", "openai_responses"),
+        price_list="x-ai",
+    ),
+    _preset(
+        "cohere",
+        "Cohere",
+        "https://api.cohere.ai/compatibility/v1",
+        "COHERE_API_KEY",
+        structs.replace(
+            _HOSTED,
+            drop=_HOSTED.drop
+            | {"logit_bias", "top_logprobs", "n", "metadata", "service_tier", "modalities", "parallel_tool_calls"},
         ),
-        ProviderRow(
-            name="openai_compatible",
-            label="OpenAI-compatible",
-            base_url=None,
-            auth="bearer",
-            dialects=("openai_chat",),
-            paths=OPENAI_PATHS,
-            quirks=_COMPATIBLE,
-            needs_key=False,
-        ),
-    )
-}
+        "https://docs.cohere.com/docs/compatibility-api",
+        environment=("COHERE_API_KEY", "CO_API_KEY"),
+        paths={name: OPENAI_PATHS[name] for name in ("openai_chat", "embeddings", "models")},
+    ),
+    _preset(
+        "ollama",
+        "Ollama",
+        "http://127.0.0.1:11434/v1",
+        "OLLAMA_API_KEY",
+        structs.replace(_COMPATIBLE, image_urls=False, reasoning_history="reasoning", call_id_characters=256),
+        "https://docs.ollama.com/api/openai-compatibility",
+        needs_key=False,
+        price_list=None,
+    ),
+    _preset(
+        "vllm",
+        "vLLM",
+        None,
+        "VLLM_API_KEY",
+        _ENGINE,
+        "https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html",
+        needs_key=False,
+        price_list=None,
+    ),
+)
+
+ROWS: Mapping[str, ProviderRow] = {row.name: row for row in (*_STANDARD, *_PRESETS)}
 
 # Names that mean a row of another name.
-IMPLIED_TYPES: Mapping[str, str] = {"claude": "anthropic", "google": "gemini", "upstage": "solar", "llamacpp": "local"}
+IMPLIED_TYPES: Mapping[str, str] = {
+    "claude": "anthropic",
+    "google": "gemini",
+    "upstage": "solar",
+    "llamacpp": "local",
+    "llama.cpp": "local",
+    "azure-openai": "azure",
+    "azureopenai": "azure",
+    "grok": "xai",
+    "x-ai": "xai",
+}

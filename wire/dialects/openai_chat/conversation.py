@@ -68,8 +68,9 @@ class Conversation:
         role = "user" if message.role == "tool" else message.role
         if role == "developer" and not self._quirks.developer_role:
             role = "system"
-        named = {} if message.name is None else {"name": message.name}
-        self._rendered.append({"role": role, "content": _plain(content), **named, **self._extra(message)})
+        self._rendered.append(
+            {"role": role, "content": _plain(content), **self._named(message), **self._extra(message)}
+        )
 
     def _result(self, part: ToolResult, message: Message) -> dict[str, Any]:
         self._losses(part)
@@ -101,9 +102,7 @@ class Conversation:
 
     # --------------------------------------------------------------------------------------------- assistant
     def _assistant(self, message: Message) -> dict[str, Any]:
-        rendered: dict[str, Any] = {"role": "assistant", "content": None}
-        if message.name is not None:
-            rendered["name"] = message.name
+        rendered: dict[str, Any] = {"role": "assistant", "content": None, **self._named(message)}
         content = self._reasoning(message, rendered)
         for part in message.parts:
             match part:
@@ -223,6 +222,14 @@ class Conversation:
             self._dropped += [at(part.path, key) for key, value in told.items() if value is not None]
         if not self._own and isinstance(part, Text | Image | Document | ToolCall | ToolResult) and part.extra:
             self._dropped += [at(part.path, key) for key in part.extra]
+
+    def _named(self, message: Message) -> dict[str, Any]:
+        if message.name is None:
+            return {}
+        if "name" in self._quirks.drop:
+            self._dropped.append("name")
+            return {}
+        return {"name": message.name}
 
     def _extra(self, message: Message) -> dict[str, Any]:
         if not message.extra:

@@ -116,7 +116,8 @@ def _same_names(request: Request, quirks: Quirks, dropped: list[str]) -> dict[st
         if settings["service_tier"] not in _TIERS:
             refused.append("service_tier")
     dropped += refused
-    return {name: None if name in refused else value for name, value in settings.items()}
+    # What says no more than silence does is left out: not every server knows the field.
+    return {name: None if name in refused or value == _SAME_NAME[name] else value for name, value in settings.items()}
 
 
 def _takes(metadata: dict[str, Any]) -> bool:
