@@ -1,5 +1,7 @@
 // Numbers for reading, in the reader's language.
 
+import { exactUsd, toPico } from './money.js';
+
 /** @param {number} value @param {string} lang */
 export function count(value, lang) {
   return new Intl.NumberFormat(lang).format(value);
@@ -19,10 +21,8 @@ export function windowSize(tokens) {
 
 /** A price per million tokens: `$0.15`, `$3`. @param {number | string} price */
 export function price(price) {
-  const text = String(price).includes('e') ? Number(price).toFixed(6) : String(price);
-  const [whole, fraction = ''] = text.split('.');
-  const kept = fraction.replace(/0+$/, '');
-  return `$${whole}${kept && `.${kept.padEnd(2, '0')}`}`;
+  const [whole, fraction] = exactUsd(toPico(price)).split('.');
+  return fraction ? `$${whole}.${fraction.padEnd(2, '0')}` : `$${whole}`;
 }
 
 /** @param {number} value */
