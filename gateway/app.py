@@ -94,7 +94,7 @@ def create_app(settings: Settings) -> Express:
         await asyncio.to_thread(spool.close)
         await upstream.close()
 
-    serve = Inference(calls.chat, metrics)
+    serve = Inference(calls.serve, metrics)
     api = _api(settings, parts, serve, lifespan)
     return Express(
         api,

@@ -16,6 +16,8 @@ from typing import Any, Final, Protocol
 from usage_contract.money import pico_from_decimal, tokens_cost
 
 _MILLISECONDS_PER_HOUR: Final = 3_600_000
+_PICO_PER_TOKEN: Final = 1_000_000  # of a price of one dollar a million
+_ZERO: Final = Decimal(0)
 
 
 class PriceInvalid(ValueError):
@@ -53,6 +55,37 @@ class UsageCounts(Protocol):
     def seconds(self) -> float: ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How the tokens of one direction are charged: a rate for the whole, and those of its parts that have their own.
+
+    A rate is whole pico-dollars a token where the price is that exact, which nearly all are; else dollars a million.
+    """
+
+    whole: int | Decimal
+    parts: tuple[tuple[str, int | Decimal], ...]
+
+    @classmethod
+    def of(cls, whole: Decimal | None, **parts: Decimal | None) -> _Plan:
+        return cls(
+            _per_token(_ZERO if whole is None else whole),
+            tuple((name, _per_token(rate)) for name, rate in parts.items() if rate is not None),
+        )
+
+    def cost(self, count: int, usage: UsageCounts) -> int:
+        """Parts are taken out of the whole in order, each at most what is left: nothing is charged twice."""
+        cost = 0
+        for name, rate in self.parts:
+            part = getattr(usage, name)
+            if part:
+                part = min(part, count)
+                count -= part
+                cost += part * rate if type(rate) is int else _rounded(part, rate)
+        if not count:
+            return cost
+        return cost + (count * self.whole if type(self.whole) is int else _rounded(count, self.whole))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rates:
     """US dollars per million tokens of each class; None: charged as the class it is a part of."""
@@ -67,6 +100,38 @@ class Rates:
     input_image: Decimal | None = None
     output_image: Decimal | None = None
     reasoning: Decimal | None = None
+    _input: _Plan = field(init=False, repr=False, compare=False)
+    _output: _Plan = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        short_write = _first(self.cache_write_5m, self.input)
+        long_write = _first(self.cache_write_1h, short_write)
+        object.__setattr__(
+            self,
+            "_input",
+            _Plan.of(
+                self.input,
+                cache_read=self.cache_read,
+                cache_write_5m=self.cache_write_5m,
+                cache_write_1h=long_write,
+                input_audio=self.input_audio,
+                input_image=self.input_image,
+            ),
+        )
+        object.__setattr__(
+            self,
+            "_output",
+            _Plan.of(
+                self.output,
+                reasoning=self.reasoning,
+                output_audio=self.output_audio,
+                output_image=self.output_image,
+            ),
+        )
+
+    def cost(self, usage: UsageCounts) -> int:
+        """Pico-dollars for the tokens of `usage`."""
+        return self._input.cost(usage.input, usage) + self._output.cost(usage.output, usage)
 
     def over(self, base: Rates) -> Rates:
         """These rates where they are set, else `base`'s."""
@@ -118,7 +183,7 @@ class Price:
         return self._json
 
 
-RATE_NAMES: Final = tuple(spec.name for spec in fields(Rates))
+RATE_NAMES: Final = tuple(spec.name for spec in fields(Rates) if spec.init)
 _AMOUNT_NAMES: Final = ("per_web_search", "per_image", "per_request", "per_audio_hour")
 
 # Names in config files and in `/v1/pricing` -> rate. The first two are the any-llm gateway's.
@@ -149,7 +214,7 @@ def cost_pico(price: Price, usage: UsageCounts) -> int:
     for tier in price.tiers:
         if total > tier.above:
             rates = tier.rates
-    cost = _input_cost(rates, usage) + _output_cost(rates, usage)
+    cost = rates.cost(usage)
     if price.per_web_search and usage.web_searches:
         cost += pico_from_decimal(price.per_web_search * usage.web_searches)
     if price.per_image and usage.images:
@@ -211,42 +276,13 @@ def amount(value: Any, name: str) -> Decimal:
     return number
 
 
-def _input_cost(rates: Rates, usage: UsageCounts) -> int:
-    """Parts are taken out of the whole in order, each at most what is left, so an odd report cannot go below zero."""
-    left = usage.input
-    plain = rates.input or _ZERO
-    write = plain if rates.cache_write_5m is None else rates.cache_write_5m
-    cost = 0
-    for count, rate in (
-        (usage.cache_read, rates.cache_read),
-        (usage.cache_write_5m, rates.cache_write_5m),
-        (usage.cache_write_1h, write if rates.cache_write_1h is None else rates.cache_write_1h),
-        (usage.input_audio, rates.input_audio),
-        (usage.input_image, rates.input_image),
-    ):
-        if count and rate is not None:
-            part = min(count, left)
-            left -= part
-            cost += tokens_cost(part, rate)
-    return cost + tokens_cost(left, plain) if left else cost
+def _per_token(usd_per_million: Decimal) -> int | Decimal:
+    pico = usd_per_million * _PICO_PER_TOKEN
+    return int(pico) if pico == pico.to_integral_value() else usd_per_million
 
 
-def _output_cost(rates: Rates, usage: UsageCounts) -> int:
-    left = usage.output
-    cost = 0
-    for count, rate in (
-        (usage.reasoning, rates.reasoning),
-        (usage.output_audio, rates.output_audio),
-        (usage.output_image, rates.output_image),
-    ):
-        if count and rate is not None:
-            part = min(count, left)
-            left -= part
-            cost += tokens_cost(part, rate)
-    return cost + tokens_cost(left, rates.output or _ZERO) if left else cost
-
-
-_ZERO: Final = Decimal(0)
+def _rounded(count: int, rate: int | Decimal) -> int:
+    return tokens_cost(count, Decimal(rate))
 
 
 def _with_amounts(price: Price, amounts: Mapping[str, Decimal]) -> Price:

@@ -9,6 +9,7 @@ from wire.dialects.anthropic_messages import DIALECT as ANTHROPIC
 from wire.dialects.gemini import DIALECT as GEMINI
 from wire.dialects.openai_chat import DIALECT as OPENAI_CHAT
 from wire.dialects.openai_responses import DIALECT as RESPONSES
+from wire.providers import Operation
 
 DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (OPENAI_CHAT, RESPONSES, ANTHROPIC, GEMINI)}
 
@@ -29,7 +30,37 @@ class ChatSurface:
     stream: bool | None = None
 
 
-Surface = ChatSurface
+@dataclass(frozen=True, slots=True)
+class ForwardSurface:
+    """An OpenAI-shaped path that needs no translation: passed through to providers that have `operation`, and metered.
+
+    `turns` is the field that must be there. `form`: the body is a form upload, not JSON.
+    """
+
+    path: str
+    operation: Operation
+    summary: str
+    turns: str
+    form: bool = False
+    dialect: Dialect = OPENAI_CHAT
+    user_field: str | None = "user"
+    stream: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CountSurface:
+    """A path that counts a request's tokens. Free, hence never a row: asked of the provider, else estimated."""
+
+    path: str
+    operation: Operation
+    dialect: Dialect
+    summary: str
+    turns: str
+    user_field: str | None = None
+    stream: bool | None = False
+
+
+Surface = ChatSurface | ForwardSurface | CountSurface
 
 SURFACES: tuple[Surface, ...] = (
     ChatSurface("/v1/chat/completions", OPENAI_CHAT, "OpenAI Chat Completions", "messages", "user"),
@@ -43,4 +74,24 @@ SURFACES: tuple[Surface, ...] = (
         "contents",
         stream=True,
     ),
+    CountSurface(
+        "/v1/responses/input_tokens", "responses_input_tokens", RESPONSES, "Count a response's input tokens", "input"
+    ),
+    CountSurface(
+        "/v1/messages/count_tokens", "anthropic_count_tokens", ANTHROPIC, "Count a message's tokens", "messages"
+    ),
+    CountSurface(
+        "/v1beta/models/{model}:countTokens", "gemini_count_tokens", GEMINI, "Count a request's tokens", "contents"
+    ),
+    ForwardSurface(
+        "/v1/responses/compact", "responses_compact", "Compact a conversation (OpenAI)", "input", dialect=RESPONSES
+    ),
+    ForwardSurface("/v1/embeddings", "embeddings", "OpenAI embeddings", "input"),
+    ForwardSurface("/v1/completions", "completions", "OpenAI completions", "prompt"),
+    ForwardSurface("/v1/images/generations", "images_generations", "OpenAI images", "prompt"),
+    ForwardSurface("/v1/audio/speech", "audio_speech", "OpenAI speech", "input"),
+    ForwardSurface("/v1/audio/transcriptions", "audio_transcriptions", "OpenAI transcription", "file", form=True),
+    ForwardSurface("/v1/audio/translations", "audio_translations", "OpenAI audio translation", "file", form=True),
+    ForwardSurface("/v1/moderations", "moderations", "OpenAI moderations", "input"),
+    ForwardSurface("/v1/rerank", "rerank", "Rerank documents (Cohere, Jina, Voyage, llama.cpp)", "query"),
 )

@@ -8,8 +8,10 @@ from typing import Any
 import orjson
 
 from gateway.exchange import Exchange
-from gateway.surfaces import Surface
+from gateway.surfaces import CountSurface, ForwardSurface, Surface
 from wire.errors import BadRequest
+from wire.multipart import boundary_of, has_field, read_field
+from wire.rewriting import replace_top_level
 
 _MAX_TAG = 255
 _OUTPUT_CAPS = ("max_completion_tokens", "max_tokens", "max_output_tokens", "maxOutputTokens")
@@ -17,7 +19,10 @@ _OUTPUT_CAPS = ("max_completion_tokens", "max_tokens", "max_output_tokens", "max
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """`raw` is the body as it came, `body` the same parsed. `strict`: what cannot be carried is an error."""
+    """`raw` is the body as it came, `body` the same parsed (of a form: its text fields that matter here).
+
+    `strict`: what cannot be carried is an error. `output_cap`: most tokens of the answer, for estimates only.
+    """
 
     surface: Surface
     raw: bytes
@@ -29,17 +34,24 @@ class Ask:
     strict: bool
     include_usage: bool
     output_cap: int | None
+    content_type: str = "application/json"
 
 
 def read_ask(exchange: Exchange, surface: Surface, raw: bytes) -> Ask:
     """Raises BadRequest naming the field."""
-    body = _parse(raw)
+    content_type = exchange.header(b"content-type") or ""
+    if isinstance(surface, ForwardSurface) and surface.form:
+        body = _form(raw, boundary_of(content_type), surface.turns)
+    else:
+        body = _parse(raw)
+        if "strict" in body:  # ours, not the upstream's
+            raw = replace_top_level(raw, {"strict": None})
+    strict = _flag({"strict": body.pop("strict", None)}, "strict")
+    strict = strict or exchange.header(b"x-tollgate-strict") in ("1", "true")
     model = exchange.params.get("model") or body.get("model")
     if not isinstance(model, str) or not model.strip():
         raise BadRequest("'model' is required and must be a non-empty string", param="model")
-    turns = body.get(surface.turns)
-    if not turns or (surface.turns != "input" and not isinstance(turns, list)):
-        raise BadRequest(f"'{surface.turns}' is required and must not be empty", param=surface.turns)
+    _check_turns(body, surface)
     stream = surface.stream if surface.stream is not None else _flag(body, "stream")
     options = body.get("stream_options")
     return Ask(
@@ -50,10 +62,35 @@ def read_ask(exchange: Exchange, surface: Surface, raw: bytes) -> Ask:
         stream=stream,
         user=_named_user(body, surface.user_field),
         session_id=_tag(exchange.header(b"x-session-id")),
-        strict=_flag(body, "strict") or exchange.header(b"x-tollgate-strict") in ("1", "true"),
+        strict=strict,
         include_usage=isinstance(options, dict) and options.get("include_usage") is True,
         output_cap=_output_cap(body),
+        content_type=content_type,
     )
+
+
+def _check_turns(body: dict[str, Any], surface: Surface) -> None:
+    turns = body.get(surface.turns)
+    is_list = surface.turns in ("messages", "contents")
+    # A countTokens request may hold a whole generateContent request instead, a stored prompt stands for an input.
+    alternatives = ("generateContentRequest", "prompt", "previous_response_id", "conversation")
+    if turns is None and isinstance(surface, CountSurface) and any(name in body for name in alternatives):
+        return
+    if turns is None and surface.turns == "input" and any(name in body for name in alternatives[1:]):
+        return
+    if not turns or (is_list and not isinstance(turns, list)):
+        raise BadRequest(f"'{surface.turns}' is required and must not be empty", param=surface.turns)
+
+
+def _form(raw: bytes, boundary: bytes, file: str) -> dict[str, Any]:
+    """The text fields of a form upload that this gateway looks at, and whether its file is there."""
+    body: dict[str, Any] = {}
+    for name in ("model", "user"):
+        if (value := read_field(raw, boundary, name)) is not None:
+            body[name] = value
+    body["stream"] = read_field(raw, boundary, "stream") == "true"
+    body[file] = has_field(raw, boundary, file)
+    return body
 
 
 def _output_cap(body: dict[str, Any]) -> int | None:

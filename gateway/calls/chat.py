@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from gateway.accounts.credentials import find_credential
 from gateway.accounts.keys import Keys
 from gateway.calls.ask import read_ask
-from gateway.calls.prepare import passed_headers, prepare_chat
+from gateway.calls.counts import TokenCounts
+from gateway.calls.forward import prepare_forward
+from gateway.calls.prepare import Prepared, passed_headers, prepare_chat
 from gateway.calls.retry import Next, next_attempt
 from gateway.calls.trial import Trial, Turn
 from gateway.exchange import Exchange
@@ -17,7 +19,7 @@ from gateway.metering.settlement import Call, Metering
 from gateway.models import Models
 from gateway.routing.resolve import Target
 from gateway.settings import UpstreamSection
-from gateway.surfaces import Surface
+from gateway.surfaces import ChatSurface, CountSurface, ForwardSurface, Surface
 from gateway.upstream import Upstream
 from usage_contract.event import Caller
 from wire.dialects.gemini.array_framing import ArrayFraming
@@ -45,11 +47,15 @@ class Calls:
         self._upstream = upstream
         self._limits = limits
         self._max_body = max_body_bytes
+        self._counts = TokenCounts(upstream, limits)
 
-    async def chat(self, exchange: Exchange, surface: Surface) -> None:
+    async def serve(self, exchange: Exchange, surface: Surface) -> None:
         """Answer one call. Raises GatewayError while nothing has been sent; later errors end the stream in-band."""
         principal = await self._keys.authenticate(_credential(exchange, surface))
         ask = read_ask(exchange, surface, await exchange.body(self._max_body))
+        targets = self._models.resolve(ask.model)
+        if isinstance(surface, CountSurface):
+            return await self._counts.serve(exchange, ask, surface, targets[0])
         user_id, end_user = await self._keys.payer(principal, ask.user, field=surface.user_field or "user")
         if ask.stream and surface.dialect.name == "gemini" and exchange.query("alt") != "sse":
             exchange.framing = ArrayFraming()
@@ -69,7 +75,7 @@ class Calls:
         created = self._metering.clock() // 1_000_000_000
         stamp = Stamp(id=exchange.request_id.replace("-", ""), created=created, model=ask.model)
         turn = Turn(exchange, ask, metered, stamp, estimate_tokens(ask.raw))
-        await self._attempts(turn, self._models.resolve(ask.model))
+        return await self._attempts(turn, targets)
 
     async def _attempts(self, turn: Turn, targets: Sequence[Target]) -> None:
         """Try the targets in order until one answers, as `retry` allows. Every attempt is a row."""
@@ -103,9 +109,7 @@ class Calls:
     def _begin(self, turn: Turn, target: Target, position: int) -> Trial:
         """Prepare the upstream request and write the intent. Raises GatewayError: no attempt then, and no row."""
         ask = turn.ask
-        prepared = prepare_chat(
-            ask, ask.surface, target, passed_headers(turn.exchange.header, ask.surface.dialect.name)
-        )
+        prepared = _prepare(turn, target)
         attempt = self._metering.begin(
             turn.metered,
             attempt=position,
@@ -116,6 +120,19 @@ class Calls:
             output_cap=ask.output_cap or self._models.output_cap(target),
         )
         return Trial(turn, target, position, prepared, attempt, self._limits)
+
+
+def _prepare(turn: Turn, target: Target) -> Prepared:
+    """Raises GatewayError."""
+    ask = turn.ask
+    match ask.surface:
+        case ForwardSurface():
+            return prepare_forward(ask, ask.surface, target)
+        case ChatSurface() as surface:
+            passed = passed_headers(turn.exchange.header, surface.dialect.name)
+            return prepare_chat(ask, surface, target, passed)
+        case _:
+            raise TypeError(f"{ask.surface.path} makes no attempt")
 
 
 def _credential(exchange: Exchange, surface: Surface) -> str | None:

@@ -9,13 +9,14 @@ from typing import Literal
 from gateway.calls.answer import JSON_HEADERS, STREAM_HEADERS, answer_headers
 from gateway.calls.ask import Ask
 from gateway.calls.prepare import Prepared
-from gateway.calls.relay import relay_stream
+from gateway.calls.relay import relay_bytes, relay_stream
 from gateway.calls.tally import Tally
 from gateway.exchange import Exchange
 from gateway.metering.settlement import Attempt, Call, Outcome
 from gateway.observability.logs import describe
 from gateway.routing.resolve import Target
 from gateway.settings import UpstreamSection
+from gateway.surfaces import ForwardSurface
 from gateway.upstream import Upstream, UpstreamResponse
 from usage_contract.event import Status, UsageEvent
 from usage_contract.money import json_number
@@ -65,7 +66,7 @@ class Trial:
                     if not 200 <= response.status < 300:
                         raise await self._refused(response)
                     self._heard(scope)
-                    await (self._stream(scope, response) if self._turn.ask.stream else self._whole(response))
+                    await self._deliver(scope, response)
         except TimeoutError as error:
             if not exchange.gone:
                 raise UpstreamTimedOut("The upstream did not answer in time") from error
@@ -102,6 +103,19 @@ class Trial:
     def in_band(self, error: GatewayError) -> bytes:
         """The caller's dialect's error inside a stream that has begun."""
         return self._turn.ask.surface.dialect.stream_renderer(self._turn.stamp).error(error)
+
+    async def _deliver(self, scope: asyncio.Timeout, response: UpstreamResponse) -> None:
+        """A conversation comes as it was asked for; what is merely forwarded, as the upstream says."""
+        kind = response.headers.get("content-type", "application/json")
+        forwarded = isinstance(self._turn.ask.surface, ForwardSurface)
+        if kind.startswith("text/event-stream") if forwarded else self._turn.ask.stream:
+            await self._stream(scope, response)
+        elif forwarded and not kind.startswith("application/json"):
+            headers = [(b"content-type", kind.encode("latin-1", "replace")), *self._headers()]
+            await relay_bytes(self._turn.exchange, response, headers, lambda: self._heard(scope))
+            self._tally.ended = True
+        else:
+            await self._whole(response)
 
     async def _whole(self, response: UpstreamResponse) -> None:
         turn = self._turn

@@ -55,7 +55,7 @@ class Adopted:
     def release(self, segment: int) -> None:
         """Delete a segment whose events are all safe; ascending order. Raises OSError."""
         segment_path(self.folder, segment).unlink(missing_ok=True)
-        del self._sealed[segment]
+        self._sealed.pop(segment, None)
 
     def close(self) -> None:
         """Let go of the folder: gone if it is empty, else for the next who looks."""

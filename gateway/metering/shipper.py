@@ -128,6 +128,7 @@ class Shipper:
         self._not_before = 0.0
         self._trouble: str | None = None
         self._ledger_trouble: str | None = None
+        self._stopping = False
         self._looked_at = float("-inf")
         self._asked_at = float("-inf")
 
@@ -162,28 +163,31 @@ class Shipper:
         """One look at everything that is due. Never raises for the disk, Redis or the ledger."""
         async with self._turn:
             now = self._monotonic()
-            if now - self._looked_at >= self._settings.adopt_seconds:
+            if not self._stopping and now - self._looked_at >= self._settings.adopt_seconds:
                 self._looked_at = now
                 await self._adopt()
-            if self._stream is not None and now >= self._not_before:
+            if self._stream is None:
+                await self._look_for_damage()
+            elif now >= self._not_before:
                 await self._ship(self._stream)
             if now - self._asked_at >= self._settings.receipts_seconds:
                 self._asked_at = now
                 await self._confirm()
 
     async def ship_all(self, seconds: float) -> bool:
-        """Seal, ship, and wait for the receipts of all of it, but at most so long. True: the ledger has everything but
-        calls that are still open. What is left is for whoever adopts the folder."""
+        """Seal, ship, and wait for the receipts, but at most so long. True: the ledger has everything of this gateway
+        but calls that are still open. What is left is for whoever adopts the folder; nothing new is adopted."""
         deadline = self._monotonic() + seconds
+        self._stopping = True
         try:
-            self._spool.seal()
+            await asyncio.to_thread(self._spool.seal)
         except OSError as error:
             log.error("spool: the last segment cannot be sealed: %s", error)
         pause = self._settings.poll_seconds
         while True:
-            self._asked_at = float("-inf")
+            self._asked_at, self._not_before = float("-inf"), float("-inf")
             await self.turn()
-            if not any(track.source.sealed() for track in self._tracks) and not self._spool.segment_events:
+            if not self._spool.sealed() and not self._spool.segment_events:
                 return True
             if self._monotonic() + pause >= deadline:
                 log.warning("stopping with %d events that the ledger has not confirmed", self.unconfirmed)
@@ -316,6 +320,20 @@ class Shipper:
             shipment.missing = shipment.last_id not in waiting
             shipment.done_at = now
 
+    async def _look_for_damage(self) -> None:
+        """Without a stream nobody here reads the segments: count what is damaged in those that lack receipts for long,
+        since no receipt ever comes for a line that cannot be read."""
+        now = self._monotonic()
+        for track in self._tracks:
+            for segment in track.source.sealed():
+                shipment = track.of(segment)
+                if shipment.done_at is None:
+                    shipment.done_at = now
+                elif not shipment.missing and now - shipment.done_at >= self._settings.confirm_seconds:
+                    shipment.missing = True
+                    shipment.damaged = await asyncio.to_thread(_count_damaged, track.source, segment)
+                    self.counts.damaged += shipment.damaged
+
     # ------------------------------------------------------------------------------------------- receipts
     async def _confirm(self) -> None:
         for track in list(self._tracks):
@@ -360,7 +378,7 @@ class Shipper:
                 self.counts.released += 1
                 continue
             blocked = True
-            if safe.get(segment, 0) < expected and shipment.missing:
+            if self._stream is not None and safe.get(segment, 0) < expected and shipment.missing:
                 log.warning(
                     "segment %s/%d is neither stored nor on its way: shipped again", track.source.producer, segment
                 )
@@ -406,3 +424,11 @@ class _Batch:
             if len(entries) >= _BATCH_EVENTS or size >= _BATCH_BYTES:
                 return cls(entries, offset, True, damaged)
         return cls(entries, offset, False, damaged)
+
+
+def _count_damaged(source: Producer, segment: int) -> int:
+    try:
+        return sum(line.kind is None for line in read_lines(segment_path(source.folder, segment)))
+    except OSError as error:
+        log.error("spool segment %s/%d cannot be read: %s", source.producer, segment, error)
+        return 0

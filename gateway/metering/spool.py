@@ -45,6 +45,10 @@ class SpoolSettings:
     quota_bytes: int = 4 * 1024 * 1024 * 1024
     on_full: Literal["refuse", "unmetered"] = "refuse"
 
+    def __post_init__(self) -> None:
+        if isinstance(self.fsync, int) and self.fsync < 1:
+            raise ValueError("the fsync interval must be at least 1 millisecond")
+
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
@@ -250,7 +254,8 @@ class Spool:
             self._sync()
         segment_path(self.folder, segment).unlink(missing_ok=True)
         with self._lock:
-            self._sealed_bytes -= self._sealed.pop(segment).size
+            gone = self._sealed.pop(segment, None)
+            self._sealed_bytes -= 0 if gone is None else gone.size
 
     def tend(self) -> None:
         """What the spool's thread does four times a second: seal what is old, try again what the disk refused."""
