@@ -96,6 +96,10 @@ def test_stop_reasons(finish: Finish, parts: tuple[Part, ...], expected: str) ->
     assert "stop_details" not in body
 
 
+def test_an_end_by_an_error_has_no_word() -> None:
+    assert DIALECT.render_response(answer(reason="error"), STAMP).dropped == ("finish_reason",)
+
+
 def test_a_stop_sequence_is_named() -> None:
     body = DIALECT.render_response(answer(finish=Finish(reason="stop_sequence", stop_sequence="END")), STAMP).body
     assert (body["stop_reason"], body["stop_sequence"]) == ("stop_sequence", "END")

@@ -154,6 +154,11 @@ def test_a_stream_of_nothing_is_still_a_message() -> None:
     assert [data["type"] for data in written()] == ["message_start", "message_delta", "message_stop"]
 
 
+def test_an_end_by_an_error_has_no_word() -> None:
+    datas = written(START, Finish(reason="error", native="MALFORMED_FUNCTION_CALL"), dropped=["finish_reason"])
+    assert datas[-2]["delta"]["stop_reason"] == "end_turn"
+
+
 def test_empty_text_leaves_no_block() -> None:
     assert content(written(START, start(0, "text", Text(text="")), say(0, ""), BlockStop(block=0), *TAIL)) == []
 

@@ -24,7 +24,7 @@ _WORDS: Mapping[FinishReason, str] = {
     "content_filter": "refusal",
     "refusal": "refusal",
     "pause": "pause_turn",
-    "error": "end_turn",
+    "error": "end_turn",  # no word says it: reported as dropped
 }
 
 

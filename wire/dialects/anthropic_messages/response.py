@@ -63,6 +63,8 @@ def render_response(response: Response, stamp: Stamp) -> Rendered:
     }
     if choice is not None and choice.logprobs is not None:
         dropped.append("logprobs")
+    if choice is not None and choice.finish.reason == "error":
+        dropped.append("finish_reason")
     if own:
         body.update(response.extra)
     else:

@@ -152,6 +152,8 @@ class StreamRenderer:
     def _on_finish(self, event: Finish) -> bytes:
         if event.choice == 0:
             self._finish = event
+            if event.reason == "error":
+                self._drop("finish_reason")
         return b""
 
     def _on_ended(self, event: Ended) -> bytes:
