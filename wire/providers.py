@@ -94,7 +94,9 @@ class ProviderRow(Struct, frozen=True, kw_only=True):
 
 
 # A server of which nothing more is known than that it is compatible.
-_COMPATIBLE = Quirks(max_tokens_field="max_tokens", developer_role=False, drop=frozenset({"custom_tools"}))
+_COMPATIBLE = Quirks(
+    max_tokens_field="max_tokens", developer_role=False, drop=frozenset({"custom_tools", "allowed_tools"})
+)
 # Engines that also take what open-weight models are sampled with. https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html
 _ENGINE = structs.replace(
     _COMPATIBLE, accepts=frozenset({"top_k", "video"}), reasoning_history="reasoning_content", call_id_characters=256
@@ -175,7 +177,7 @@ _STANDARD = (
 )
 
 
-_HOSTED = structs.replace(_COMPATIBLE, drop=frozenset({"custom_tools", "store", "prompt_cache_key", "verbosity"}))
+_HOSTED = structs.replace(_COMPATIBLE, drop=_COMPATIBLE.drop | {"store", "prompt_cache_key", "verbosity"})
 
 
 def _preset(

@@ -83,7 +83,7 @@ def render_request(request: Request, *, quirks: Quirks) -> Rendered:
     tools = render_tools(request, quirks, dropped)
     settings: dict[str, Any] = {
         "tools": tools or None,
-        "tool_choice": render_tool_choice(request, tools, dropped),
+        "tool_choice": render_tool_choice(request, tools, quirks, dropped),
         "parallel_tool_calls": request.parallel_tool_calls if tools else None,
         quirks.max_tokens_field: request.max_tokens,
         "stop": list(request.stop) or None,

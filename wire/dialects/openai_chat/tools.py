@@ -121,9 +121,13 @@ def _mode(word: str, path: str) -> Any:
 
 # ---------------------------------------------------------------------------------------------------------- rendering
 def render_tools(request: Request, quirks: Quirks, dropped: list[str]) -> list[dict[str, Any]]:
+    """Where the upstream does not know `allowed_tools`, only those are offered at all, which comes to the same."""
     own = request.dialect == "openai_chat"
+    allowed = request.tool_choice.allowed if request.tool_choice and "allowed_tools" in quirks.drop else ()
     rendered: list[dict[str, Any]] = []
     for tool in request.tools:
+        if isinstance(tool, Tool) and allowed and tool.name not in allowed:
+            continue
         if isinstance(tool, NativeTool):
             if tool.dialect == "openai_chat":
                 rendered.append(tool.value)
@@ -166,7 +170,7 @@ def cache_control(ttl: str | None) -> dict[str, Any]:
     return {"type": "ephemeral"} if ttl is None else {"type": "ephemeral", "ttl": ttl}
 
 
-def render_tool_choice(request: Request, tools: list[dict[str, Any]], dropped: list[str]) -> Any:
+def render_tool_choice(request: Request, tools: list[dict[str, Any]], quirks: Quirks, dropped: list[str]) -> Any:
     """None where nothing is to be said. A choice among tools that are all left out is left out with them."""
     choice = request.tool_choice
     if choice is None:
@@ -188,7 +192,7 @@ def render_tool_choice(request: Request, tools: list[dict[str, Any]], dropped: l
             return None
         kind = next(tool["type"] for tool in tools if _name(tool) == choice.name)
         return {"type": kind, kind: {"name": choice.name}}
-    if choice.allowed:
+    if choice.allowed and "allowed_tools" not in quirks.drop:
         kinds = {_name(tool): tool["type"] for tool in tools}
         allowed = [{"type": kinds[name], kinds[name]: {"name": name}} for name in choice.allowed if name in kinds]
         if len(allowed) != len(choice.allowed):
