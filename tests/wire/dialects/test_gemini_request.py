@@ -119,6 +119,12 @@ def test_generation_config() -> None:
     }
 
 
+def test_a_schema_without_a_media_type_goes_back_alone() -> None:
+    config = {"responseJsonSchema": {"type": "object"}}
+    body = DIALECT.render_request(configured(**config), quirks=Quirks()).body
+    assert body["generationConfig"] == config
+
+
 def test_what_has_no_place_goes_back_where_it_was() -> None:
     fields: dict[str, Any] = {
         "safetySettings": [{"category": 10, "threshold": 3}],
@@ -229,7 +235,7 @@ def test_tools() -> None:
 def test_media() -> None:
     found = parts(
         {"inlineData": {"mimeType": "image/png", "data": "-_-_"}, "thoughtSignature": "sig"},
-        {"inlineData": {"mimeType": "audio/wav", "data": "AAA"}},
+        {"inlineData": {"mimeType": "audio/wav", "data": "A\r\nAA"}},
         {"inlineData": {"mimeType": "application/pdf", "data": "AAAA", "displayName": "a.pdf"}},
         {"inlineData": {"mimeType": "video/mp4", "data": "AAAA"}, "videoMetadata": {"fps": 1}},
         {"fileData": {"fileUri": "https://example.com/a.PNG?x=1"}},
@@ -679,9 +685,10 @@ def test_seals_do_not_reach_google() -> None:
         + SKIP_VALIDATION
         + '"}]}],"x":1}'
     )
-    deep_body = b'{"contents":' + b"[" * 2000 + b"]" * 2000 + b',"x":"' + carried.encode() + b'"}'
-    with pytest.raises(BadRequest):
-        DIALECT.rewrite_request(deep_body, model=None, quirks=Quirks(), include_usage=False)
+    for unreadable in (b"[" * 2000 + b"]" * 2000, b'["\\ud800"]', b"[" * 400 + b"]" * 400, b"[1e999]"):
+        broken = b'{"contents":' + unreadable + b',"x":"' + carried.encode() + b'"}'
+        with pytest.raises(BadRequest):
+            DIALECT.rewrite_request(broken, model=None, quirks=Quirks(), include_usage=False)
     elsewhere = b'{"contents":"' + carried.encode() + b'"}'
     assert DIALECT.rewrite_request(elsewhere, model=None, quirks=Quirks(), include_usage=False) == (elsewhere, False)
     other_field = b'{"labels":"' + carried.encode() + b'"}'

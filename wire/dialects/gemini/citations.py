@@ -7,7 +7,9 @@ https://ai.google.dev/api/generate-content#GroundingMetadata
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Any
 
 from msgspec import Struct
@@ -29,6 +31,7 @@ class _Texts:
         self._texts = texts
         self._joined = "".join(texts)
         self._bytes = self._joined.encode()
+        self._starts = [0, *accumulate(len(text) for text in texts[:-1])]
 
     def place(self, start: int, end: int, quote: str | None) -> tuple[int, int, int] | None:
         """(ordinal of the text, first character, character after the last); None where there is no such place."""
@@ -38,12 +41,9 @@ class _Texts:
             first, found = self._joined.find(quote), quote
         if first < 0 or not found:
             return None
-        offset = 0
-        for ordinal, text in enumerate(self._texts):
-            if first < offset + len(text):
-                return ordinal, first - offset, min(first - offset + len(found), len(text))
-            offset += len(text)
-        return None
+        ordinal = bisect_right(self._starts, first) - 1
+        first -= self._starts[ordinal]
+        return ordinal, first, min(first + len(found), len(self._texts[ordinal]))
 
 
 def place_citations(grounding: Any, sources: Any, texts: Sequence[str]) -> list[PlacedCitation]:

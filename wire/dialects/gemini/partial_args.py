@@ -6,6 +6,7 @@ https://docs.cloud.google.com/vertex-ai/generative-ai/docs/multimodal/function-c
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Any
 
 from wire.errors import UpstreamMalformed
@@ -33,17 +34,15 @@ class PartialArguments:
 
     def _set(self, steps: list[str | int], value: Any) -> None:
         holder: Any = self.value
-        for step, following in zip(steps, [*steps[1:], None], strict=True):
-            if following is None:
-                old = _get(holder, step)
-                # A text continues what came before it under the same path.
-                _put(holder, step, old + value if isinstance(old, str) and isinstance(value, str) else value)
-                return
+        for step, following in pairwise(steps):
             member = _get(holder, step)
             if not isinstance(member, dict | list):
                 member = [] if isinstance(following, int) else {}
                 _put(holder, step, member)
             holder = member
+        old = _get(holder, steps[-1])
+        # A text continues what came before it under the same path.
+        _put(holder, steps[-1], old + value if isinstance(old, str) and isinstance(value, str) else value)
 
 
 def _steps(path: str) -> list[str | int]:

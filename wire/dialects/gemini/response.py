@@ -50,7 +50,8 @@ def parse_response(body: dict[str, Any]) -> Response:
     if "error" in body:
         raise classify(None, body)
     response_id = _text(body, "responseId")
-    candidates = body.get("candidates") or []
+    candidates = body.get("candidates")
+    candidates = [] if candidates is None else candidates
     if not isinstance(candidates, list):
         raise UpstreamMalformed("The upstream's answer has candidates that are not a list")
     reader = PartReader(CallIds(response_id))

@@ -7,6 +7,8 @@ from typing import Any
 from wire.dialects.gemini.schema import for_gemini
 from wire.neutral import NativeTool, Request, Tool, ToolChoice
 
+_MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY", "tool": "ANY"}
+
 
 def render_tools(request: Request, body: dict[str, Any], dropped: list[str]) -> None:
     """Adds `tools` and `toolConfig`. All functions stand in one entry; server tools of other providers are dropped."""
@@ -58,16 +60,11 @@ def _add_choice(choice: ToolChoice, body: dict[str, Any], dropped: list[str], *,
         if choice.mode in ("required", "tool"):
             dropped.append("tool_choice")
         return
-    config: dict[str, Any]
-    match choice.mode:
-        case "none":
-            config = {"mode": "NONE"}
-        case "tool":
-            config = {"mode": "ANY", "allowedFunctionNames": [choice.name]}
-        case "required":
-            config = {"mode": "ANY"}
-        case "auto":  # AUTO knows no restriction; VALIDATED is its form that does
-            config = {"mode": "VALIDATED" if choice.native == "VALIDATED" or choice.allowed else "AUTO"}
+    # AUTO knows no restriction; VALIDATED is its form that does.
+    validated = choice.mode == "auto" and (choice.native == "VALIDATED" or bool(choice.allowed))
+    config: dict[str, Any] = {"mode": "VALIDATED" if validated else _MODES[choice.mode]}
+    if choice.mode == "tool":
+        config["allowedFunctionNames"] = [choice.name]
     if choice.allowed and choice.mode in ("required", "auto"):
         config["allowedFunctionNames"] = list(choice.allowed)
     body["toolConfig"] = {"functionCallingConfig": config}
