@@ -217,6 +217,96 @@ def test_no_body_raises_anything_but_bad_request(body: dict[str, Any]) -> None:
     assert named
 
 
+WORDS = st.text(max_size=8)
+IDS = st.text("abc123_", min_size=1, max_size=8)
+TEXT_PART = st.fixed_dictionaries({"type": st.just("input_text"), "text": WORDS})
+IMAGE_PART = st.fixed_dictionaries(
+    {
+        "type": st.just("input_image"),
+        "image_url": st.sampled_from(["https://x/y.png", f"data:image/webp;base64,{PNG}"]),
+        "detail": st.sampled_from(["auto", "low"]),
+    }
+)
+FILE_PART = st.fixed_dictionaries({"type": st.just("input_file"), "file_id": IDS, "filename": IDS})
+ASKED = st.fixed_dictionaries(
+    {
+        "type": st.just("message"),
+        "role": st.sampled_from(["user", "developer", "system"]),
+        "content": st.lists(TEXT_PART | IMAGE_PART | FILE_PART, min_size=1, max_size=3),
+    }
+)
+ANSWERED = st.fixed_dictionaries(
+    {
+        "type": st.just("message"),
+        "role": st.just("assistant"),
+        "id": IDS,
+        "content": st.lists(
+            st.fixed_dictionaries({"type": st.just("output_text"), "text": WORDS}), min_size=1, max_size=2
+        ),
+    },
+    optional={"phase": st.just("commentary")},
+)
+REASONED = st.fixed_dictionaries(
+    {
+        "type": st.just("reasoning"),
+        "id": IDS,
+        "summary": st.lists(
+            st.fixed_dictionaries({"type": st.just("summary_text"), "text": st.text(min_size=1, max_size=8)}),
+            max_size=2,
+        ),
+        "encrypted_content": IDS,
+    }
+)
+SEARCHED = st.fixed_dictionaries({"type": st.just("web_search_call"), "id": IDS, "status": st.just("completed")})
+CALLED = st.builds(lambda ident, name, said: [call(ident, name=name), result(ident, said)], IDS, IDS, WORDS)
+TURNS = st.lists(
+    ASKED.map(lambda x: [x])
+    | ANSWERED.map(lambda x: [x])
+    | REASONED.map(lambda x: [x])
+    | CALLED
+    | SEARCHED.map(lambda x: [x]),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(
+    TURNS.map(lambda turns: [item for turn in turns for item in turn]),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "temperature": st.floats(0, 2),
+            "max_output_tokens": st.integers(16, 99),
+            "instructions": WORDS,
+            "store": st.booleans(),
+            "metadata": st.dictionaries(IDS, WORDS, min_size=1, max_size=2),
+            "reasoning": st.fixed_dictionaries({"effort": st.sampled_from(["low", "high"])}),
+            "new_field": st.integers(),
+        },
+    ),
+)
+def test_every_request_comes_back_as_it_was(items: list[Any], settings: dict[str, Any]) -> None:
+    body = {"model": "m", "input": items, **settings}
+    before = json.dumps(body)
+    rendered = render(DIALECT.parse_request(body))
+    assert rendered.dropped == ()
+    assert together(rendered.body["input"]) == together(items)
+    assert {**rendered.body, "input": items} == body
+    assert json.dumps(body) == before
+
+
+def together(items: list[Any]) -> list[Any]:
+    """Messages of one id one after the other are one message said in two pieces."""
+    out: list[Any] = []
+    for item in items:
+        last = out[-1] if out else {}
+        if item.get("role") == "assistant" and {**last, "content": 0} == {**item, "content": 0}:
+            out[-1] = {**last, "content": [*last["content"], *item["content"]]}
+        else:
+            out.append(item)
+    return out
+
+
 def test_a_body_that_is_not_an_object_is_refused() -> None:
     with pytest.raises(BadRequest):
         DIALECT.parse_request([])  # type: ignore[arg-type]
@@ -638,6 +728,8 @@ def test_structured_output_is_carried() -> None:
     assert (bare.body["text"], bare.dropped) == ({"format": {"type": "json_object"}}, ())
     enum = render(foreign(response_format=ResponseFormat(kind="text", mime="text/x.enum"), logprobs=True))
     assert enum.dropped == ("response_format",)
+    plain = render(foreign(response_format=ResponseFormat(kind="json_object", mime="application/json")))
+    assert plain.dropped == ()
     assert enum.body["include"] == ["reasoning.encrypted_content", "message.output_text.logprobs"]
 
 
@@ -677,7 +769,9 @@ def test_a_foreign_conversation_becomes_items() -> None:
                         is_error=True,
                         path="messages[2].content[0]",
                     ),
-                    ToolResult(call_id="c2", parts=()),
+                    ToolResult(
+                        call_id="c2", parts=(Native(dialect="anthropic_messages", type="search_result", value={}),)
+                    ),
                 ),
             ),
             assistant(Refusal(text="no")),
@@ -716,6 +810,7 @@ def test_a_foreign_conversation_becomes_items() -> None:
         "citations.cited_text",
         "citations",
         "server_tool_use",
+        "search_result",
         "messages[2].content[0].is_error",
         "messages[4].b",
         "messages[4].content[0].a",

@@ -387,6 +387,11 @@ def test_words_in_an_answer_do_not_mislead_the_meter() -> None:
     meter.feed(sse(typed("response.created", response={"id": 3, "tools": [schema], "error": None})))
     meter.feed(sse(typed("response.mcp_call.done", item={"error": None})))
     assert (meter.response_id, meter.ended, meter.failed) == (None, False, None)
+    odd: list[dict[str, Any]] = [{"type": []}, {"type": {}, "delta": "x"}, {"delta": 3}, {}]
+    for body in odd:
+        meter.feed(sse(body))
+    meter.feed(SseEvent(None, b"[DONE]", b"data: [DONE]\n\n"))
+    assert (meter.response_id, meter.ended, meter.failed, meter.text_bytes) == (None, False, None, len(trap))
 
 
 @pytest.mark.parametrize(
@@ -563,14 +568,14 @@ def test_proofs_of_thought_are_carried_whenever_they_come() -> None:
 
 def test_its_own_reasoning_is_encrypted_as_it_was() -> None:
     events, _ = stream(
-        start(0, "thinking", Thinking(origin="openai_responses")),
+        start(0, "thinking", Thinking(origin="openai_responses", item_id="rs_theirs")),
         SignatureDelta(block=0, signature="gAAA", opaque=True),
         BlockStop(block=0, part=Thinking(opaque="gAAA", origin="openai_responses")),
         start(1, "thinking", Thinking(origin="openai_responses")),
         BlockStop(block=1),
     )
     assert events[-1]["response"]["output"] == [
-        {"id": "rs_abc_0", "type": "reasoning", "summary": [], "encrypted_content": "gAAA"},
+        {"id": "rs_theirs", "type": "reasoning", "summary": [], "encrypted_content": "gAAA"},
         {"id": "rs_abc_1", "type": "reasoning", "summary": []},
     ]
 

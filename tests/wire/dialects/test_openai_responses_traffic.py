@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import httpx2
+import openai
 import pytest
 
 from tests.traffic import index, load, needs_traffic
@@ -220,6 +222,15 @@ def written(parts: tuple[Part, ...]) -> int:
     return total
 
 
+def test_compacted_conversations_are_metered() -> None:
+    rows = [row for row in index() if row["endpoint"] == "responses/compact" and row["status"] == 200]
+    assert rows
+    for row in rows:
+        text = load(row)["response"]["body_text"]
+        facts = DIALECT.read_response(text.encode())
+        assert counted(facts.usage) == expected_usage(json.loads(text))
+
+
 # ------------------------------------------------------------------------------------------------- streams
 def gather(events: list[StreamEvent]) -> tuple[tuple[Part, ...], list[Any]]:
     """The parts that a stream's blocks add up to, from deltas alone, and every event that is not of a block."""
@@ -368,6 +379,26 @@ def test_a_rendered_stream_says_the_same_again(row: dict[str, Any]) -> None:
     assert [counted(event.usage) for event in others_again if isinstance(event, UsageUpdate)] == [
         counted(event.usage) for event in others if isinstance(event, UsageUpdate)
     ]
+
+
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  # of tool items newer than the SDK's types
+@pytest.mark.parametrize("row", STREAMS[::4], ids=name)
+def test_the_sdk_accepts_a_rendered_stream(row: dict[str, Any]) -> None:
+    body = rendered_stream(translate(split_all([load(row)["response"]["body_text"].encode()])))
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=body)
+
+    transport = httpx2.MockTransport(answer)
+    with (
+        openai.OpenAI(
+            api_key="k", base_url="http://gateway.test/v1", http_client=httpx2.Client(transport=transport)
+        ) as sdk,
+        sdk.responses.stream(model="m", input="hi") as events,
+    ):
+        seen = [event.type for event in events]
+    assert seen[0] == "response.created"
+    assert seen[-1] in ("response.completed", "response.incomplete")
 
 
 def test_a_stream_that_fails_says_so_once() -> None:

@@ -24,6 +24,11 @@ def item_id(stamp: Stamp, kind: str, index: int) -> str:
     return f"{_PREFIXES[kind]}_{stamp.id}_{index}"
 
 
+def reasoning_id(part: Thinking, ours: str) -> str:
+    """Encrypted reasoning is tied to the id of its item: OpenAI refuses it under another one."""
+    return part.item_id if part.origin == NAME and part.item_id else ours
+
+
 def text_part(text: str, annotations: list[dict[str, Any]], logprobs: list[Any]) -> dict[str, Any]:
     return {"type": "output_text", "text": text, "annotations": annotations, "logprobs": logprobs}
 

@@ -78,6 +78,8 @@ _TIERS = frozenset({"auto", "default", "flex", "priority", "scale"})
 _MAX_ID = 64  # characters of a call id and of `user`; OpenAI refuses longer ones
 _MAX_METADATA = 16
 
+_PLAIN_MIMES = (None, "text/plain", "application/json")  # what the kind of format says already
+
 # Neutral settings that a request can do without, and their absence.
 _OPTIONAL: dict[str, Any] = {
     field.name: field.default
@@ -137,7 +139,7 @@ def _text_settings(request: Request, quirks: Quirks, dropped: list[str]) -> dict
     settings: dict[str, Any] = {}
     wanted = request.response_format
     if wanted is not None:
-        if wanted.mime is not None:
+        if wanted.mime not in _PLAIN_MIMES:
             dropped.append("response_format")
         kind = wanted.kind
         if kind == "json_schema" and (wanted.schema is None or not quirks.json_schema):
@@ -330,7 +332,7 @@ class _Input:
         self._losses(part)
         if part.is_error:
             self._dropped.append(f"{part.path}.is_error")
-        output: Any = [self._result_part(inner) for inner in part.parts]
+        output: Any = [self._result_part(inner) for inner in part.parts if self._is_ours(inner)]
         if len(output) == 1 and set(output[0]) == {"type", "text"}:
             output = output[0]["text"]
         return {
@@ -338,6 +340,12 @@ class _Input:
             "call_id": self._call_id(part.call_id),
             "output": output or "",
         } | self._extra(part)
+
+    def _is_ours(self, part: Part) -> bool:
+        if isinstance(part, Native) and part.dialect != NAME:
+            self._dropped.append(part.path or part.type)
+            return False
+        return True
 
     def _result_part(self, part: Part) -> dict[str, Any]:
         if isinstance(part, Image | Document) and not self._quirks.tool_result_images:

@@ -19,6 +19,7 @@ from wire.dialects.openai_responses.items import (
     item_id,
     message_item,
     proof_item,
+    reasoning_id,
     reasoning_item,
     text_part,
 )
@@ -239,7 +240,7 @@ def render_response(response: Response, stamp: Stamp) -> Rendered:
         if choice.finish.native in _UNFINISHED and choice.finish.native is not None:
             answer |= {"status": choice.finish.native, "incomplete_details": None}
     else:
-        dropped += [f"extra.{key}" for key in response.extra]
+        dropped += [f"extra.{key}" for key, value in response.extra.items() if value is not None]
     dropped += finish_losses(choice.finish)
     return Rendered(body=answer, dropped=tuple(dict.fromkeys(dropped)))
 
@@ -362,7 +363,7 @@ class _Output:
             self._items.append(call_item(self._id(call_kind(part)), part, self._status))
         elif isinstance(part, Thinking):
             if part.origin == NAME or part.text or part.signature or part.opaque or part.details:
-                self._items.append(reasoning_item(self._id("reasoning"), part))
+                self._items.append(reasoning_item(reasoning_id(part, self._id("reasoning")), part))
         elif isinstance(part, Native) and part.dialect == NAME:
             self._items.append(part.value)
         elif isinstance(part, Image):

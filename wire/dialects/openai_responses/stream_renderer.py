@@ -21,6 +21,7 @@ from wire.dialects.openai_responses.items import (
     item_id,
     message_item,
     proof_item,
+    reasoning_id,
     reasoning_item,
     summary_part,
     text_part,
@@ -262,6 +263,10 @@ class ResponsesStreamRenderer:
     def _new_id(self, kind: str) -> str:
         return item_id(self._stamp, kind, len(self._output))
 
+    def _thinking_id(self, block: _Block) -> str:
+        ours = self._new_id("reasoning")
+        return ours if block.spoke or not isinstance(block.part, Thinking) else reasoning_id(block.part, ours)
+
     def _add(self, item: dict[str, Any]) -> int:
         index = len(self._output)
         self._output.append(item)
@@ -319,7 +324,7 @@ class ResponsesStreamRenderer:
 
     def _open_thinking(self, block: _Block) -> None:
         self._hush()
-        block.item_id = self._new_id("reasoning")
+        block.item_id = self._thinking_id(block)
         block.output_index = self._add({"id": block.item_id, "type": "reasoning", "summary": []})
         self._begin(block)
         where = {"item_id": block.item_id, "output_index": block.output_index, "summary_index": 0}
@@ -363,7 +368,7 @@ class ResponsesStreamRenderer:
         elif block.proves or (origin == NAME and not block.spoke):
             self._hush()
             block.pieces = []
-            self._add_whole(reasoning_item(self._new_id("reasoning"), _told(block)))
+            self._add_whole(reasoning_item(self._thinking_id(block), _told(block)))
 
     def _end_call(self, block: _Block, part: ToolCall) -> None:
         arguments = block.text
