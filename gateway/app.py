@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from gateway import __version__
 from gateway.accounts.bootstrap import ensure_bootstrap_key, read_or_make
 from gateway.accounts.keys import Keys
+from gateway.accounts.provider_objects import ProviderObjects
 from gateway.accounts.store import AccountStore
 from gateway.calls import Calls
 from gateway.catalogue import catalogue
@@ -62,10 +63,12 @@ def create_app(settings: Settings) -> Express:
     metering.on_event(metrics.event)
     upstream = Upstream(settings.upstream)
     key_service = Keys(store, credentials.master)
+    objects = ProviderObjects(store)
     calls = Calls(
         keys=key_service,
         models=known,
         metering=metering,
+        objects=objects,
         upstream=upstream,
         limits=settings.upstream,
         max_body_bytes=settings.max_body_bytes,
@@ -89,6 +92,7 @@ def create_app(settings: Settings) -> Express:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await objects.settle()
         await shipper.ship_all(_SHIP_SECONDS)
         await shipper.close()
         await asyncio.to_thread(spool.close)

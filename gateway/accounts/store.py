@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, insert, select, update
+from sqlalchemy import Connection, Engine, RowMapping, Select, insert, select, update
 
-from gateway.accounts.tables import changes, keys, users
+from gateway.accounts.tables import changes, keys, provider_objects, users
 from ledger.engine import reading
 
 
@@ -92,9 +92,31 @@ class AccountStore:
             _raise_counter(connection)
         return True
 
+    def keep_object(self, object_id: str, user_id: str, provider: str, at: datetime) -> None:
+        """Note that a provider keeps this for that user; known already is fine."""
+        with self._engine.begin() as connection:
+            known = connection.execute(_object(object_id, user_id)).first()
+            if known is None:
+                connection.execute(
+                    insert(provider_objects).values(
+                        object_id=object_id, user_id=user_id, provider=provider, created_at=at
+                    )
+                )
+
+    def object_provider(self, object_id: str, user_id: str) -> str | None:
+        """Who keeps this for that user; None when nobody does."""
+        with reading(self._engine) as connection:
+            found: str | None = connection.execute(_object(object_id, user_id)).scalar_one_or_none()
+        return found
+
     def change_counter(self) -> int:
         with reading(self._engine) as connection:
             return int(connection.execute(select(changes.c.counter)).scalar_one_or_none() or 0)
+
+
+def _object(object_id: str, user_id: str) -> Select[tuple[str]]:
+    table = provider_objects.c
+    return select(table.provider).where(table.object_id == object_id, table.user_id == user_id)
 
 
 def _find_user(connection: Connection, user_id: str) -> UserRecord | None:

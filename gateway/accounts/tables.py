@@ -42,6 +42,16 @@ keys = Table(
     Column("metadata", JSON, nullable=False, default=dict),
 )
 
+# What a provider keeps for a user and names by an id: responses and conversations of OpenAI's Responses API.
+provider_objects = Table(
+    "account_provider_objects",
+    metadata,
+    Column("object_id", String(255), primary_key=True),
+    Column("user_id", String(255), primary_key=True),
+    Column("provider", String(255), nullable=False),
+    Column("created_at", UtcTime, nullable=False, index=True),
+)
+
 # One row. Every change of a key or user raises the counter, so that other processes know to look again.
 changes = Table(
     "account_changes",

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 
 from gateway.accounts.credentials import find_credential
 from gateway.accounts.keys import Keys
-from gateway.calls.ask import read_ask
+from gateway.accounts.provider_objects import ProviderObjects
+from gateway.calls.ask import Ask, read_ask
 from gateway.calls.counts import TokenCounts
 from gateway.calls.forward import prepare_forward
+from gateway.calls.pinning import pinned, references
 from gateway.calls.prepare import Prepared, passed_headers, prepare_chat
 from gateway.calls.retry import Next, next_attempt
 from gateway.calls.trial import Trial, Turn
@@ -37,6 +39,7 @@ class Calls:
         keys: Keys,
         models: Models,
         metering: Metering,
+        objects: ProviderObjects,
         upstream: Upstream,
         limits: UpstreamSection,
         max_body_bytes: int,
@@ -44,6 +47,7 @@ class Calls:
         self._keys = keys
         self._models = models
         self._metering = metering
+        self._objects = objects
         self._upstream = upstream
         self._limits = limits
         self._max_body = max_body_bytes
@@ -54,9 +58,12 @@ class Calls:
         principal = await self._keys.authenticate(_credential(exchange, surface))
         ask = read_ask(exchange, surface, await exchange.body(self._max_body))
         targets = self._models.resolve(ask.model)
-        if isinstance(surface, CountSurface):
+        if isinstance(surface, CountSurface) and principal.key is None:
             return await self._counts.serve(exchange, ask, surface, targets[0])
         user_id, end_user = await self._keys.payer(principal, ask.user, field=surface.user_field or "user")
+        targets = await self._pinned(ask, user_id, targets)
+        if isinstance(surface, CountSurface):
+            return await self._counts.serve(exchange, ask, surface, targets[0])
         if ask.stream and surface.dialect.name == "gemini" and exchange.query("alt") != "sse":
             exchange.framing = ArrayFraming()
         caller = Caller(
@@ -77,6 +84,15 @@ class Calls:
         turn = Turn(exchange, ask, metered, stamp, estimate_tokens(ask.raw))
         return await self._attempts(turn, targets)
 
+    async def _pinned(self, ask: Ask, user_id: str, targets: Sequence[Target]) -> Sequence[Target]:
+        """A Responses call that goes on from something kept goes to whoever keeps it."""
+        if ask.surface.dialect.name != "openai_responses":
+            return targets
+        for field, object_id in references(ask.body):
+            keeper = await self._objects.provider_of(object_id, user_id, field)
+            targets = pinned(targets, keeper)
+        return targets
+
     async def _attempts(self, turn: Turn, targets: Sequence[Target]) -> None:
         """Try the targets in order until one answers, as `retry` allows. Every attempt is a row."""
         at, retries, position = 0, 0, 1
@@ -93,12 +109,18 @@ class Calls:
                 if follow is None:
                     raise
             else:
-                return None
+                return self._note_kept(turn, trial)
             finally:
                 # The whole answer was delivered, or the call was cancelled (shutdown): a row in any case.
                 trial.settle("final", None)
             at, retries, position = follow.target, follow.retries, position + 1
             await asyncio.sleep(follow.wait)
+
+    def _note_kept(self, turn: Turn, trial: Trial) -> None:
+        """A native response that its provider keeps may be referred to later, by this user."""
+        kept = turn.ask.surface.path == "/v1/responses" and turn.ask.body.get("store") is not False
+        if kept and trial.native and trial.response_id and turn.metered.caller.user_id:
+            self._objects.keep(trial.response_id, turn.metered.caller.user_id, trial.target.provider.name)
 
     def _follow(self, turn: Turn, error: GatewayError, targets: Sequence[Target], at: int, retries: int) -> Next | None:
         """Another attempt is only made while the caller is there and has got nothing."""

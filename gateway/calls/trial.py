@@ -9,7 +9,7 @@ from typing import Literal
 from gateway.calls.answer import JSON_HEADERS, STREAM_HEADERS, answer_headers
 from gateway.calls.ask import Ask
 from gateway.calls.prepare import Prepared
-from gateway.calls.relay import relay_bytes, relay_stream
+from gateway.calls.relay import Passing, relay_bytes, relay_stream
 from gateway.calls.tally import Tally
 from gateway.exchange import Exchange
 from gateway.metering.settlement import Attempt, Call, Outcome
@@ -99,6 +99,16 @@ class Trial:
         )
         self._turn.exchange.notes = describe(event)
         return event
+
+    @property
+    def native(self) -> bool:
+        """Whether the answer came in the caller's own dialect."""
+        return isinstance(self._prepared.way, Passing)
+
+    @property
+    def response_id(self) -> str | None:
+        """The provider's id of a whole answer."""
+        return self._tally.response_id if self._tally.ended else None
 
     def in_band(self, error: GatewayError) -> bytes:
         """The caller's dialect's error inside a stream that has begun."""

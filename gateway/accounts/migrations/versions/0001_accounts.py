@@ -1,4 +1,4 @@
-"""Make users, keys and the change counter.
+"""Make users, keys, what providers keep for users, and the change counter.
 
 Revision ID: 0001
 Revises: none
@@ -45,6 +45,14 @@ def upgrade() -> None:
         sa.Column("metadata", sa.JSON, nullable=False),
     )
     op.create_index("ix_account_keys_user_id", "account_keys", ["user_id"])
+    op.create_table(
+        "account_provider_objects",
+        sa.Column("object_id", sa.String(255), primary_key=True),
+        sa.Column("user_id", sa.String(255), primary_key=True),
+        sa.Column("provider", sa.String(255), nullable=False),
+        sa.Column("created_at", UtcTime, nullable=False),
+    )
+    op.create_index("ix_account_provider_objects_created_at", "account_provider_objects", ["created_at"])
     changes = op.create_table(
         "account_changes",
         sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
