@@ -31,7 +31,7 @@ from gateway.models import Models
 from gateway.observability.metrics import Metrics
 from gateway.parts import Parts
 from gateway.routes import inference, keys, models, ops, page, usage
-from gateway.routing.providers import build_providers
+from gateway.routing.providers import Provider, build_providers
 from gateway.settings import Settings
 from gateway.settings.provider_keys import KeyRing
 from gateway.surfaces import SURFACES
@@ -49,65 +49,84 @@ def create_app(settings: Settings) -> Express:
 
     Raises SettingsError.
     """
-    credentials = read_or_make(settings)
-    store = AccountStore(make_engine(settings.accounts_url))
-    ledger = make_engine(settings.ledger_url)
-    ring = KeyRing(settings, os.environ)
-    providers = build_providers(settings, lambda entry, names, variables: ring.find(entry.api_key, names, variables))
-    known = Models(settings, providers, catalogue(), lambda: datetime.now(UTC))
-    metrics = Metrics()
-    spool = Spool(_spool_settings(settings))
-    stream = RedisStream(settings.redis_url) if settings.redis_url else None
-    shipper = Shipper(spool, lambda producer: asyncio.to_thread(receipts, ledger, producer), stream)
-    metering = Metering(spool)
-    metering.on_event(metrics.event)
-    upstream = Upstream(settings.upstream)
-    key_service = Keys(store, credentials.master)
-    objects = ProviderObjects(store)
-    calls = Calls(
-        keys=key_service,
-        models=known,
-        metering=metering,
-        objects=objects,
-        upstream=upstream,
-        limits=settings.upstream,
-        max_body_bytes=settings.max_body_bytes,
-    )
-    discovery = Discovery(known, upstream)
-    health = Health(
-        {"database": lambda: asyncio.to_thread(store.ping)},
-        blockers=(lambda: None if spool.writable else spool.reason,),
-        worries=(lambda: shipper.reason,),
-    )
-    parts = Parts(settings, key_service, known, calls, metering, metrics, health, ledger)
+    machine = _Machine(settings)
+    parts = machine.parts
+    serve = Inference(parts.calls.serve, parts.metrics)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await ensure_bootstrap_key(key_service, store, credentials.bootstrap)
-        await asyncio.to_thread(spool.open)
-        tasks = [asyncio.create_task(task) for task in (health.watch(), discovery.watch(), shipper.run())]
-        health.state = "serving"
+        await machine.start()
         yield
-        health.state = "draining"
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await objects.settle()
-        await shipper.ship_all(_SHIP_SECONDS)
-        await shipper.close()
-        await asyncio.to_thread(spool.close)
-        await upstream.close()
+        await machine.stop()
 
-    serve = Inference(calls.serve, metrics)
-    api = _api(settings, parts, serve, lifespan)
     return Express(
-        api,
+        _api(settings, parts, serve, lifespan),
         lanes=Lanes(SURFACES),
         inference=serve,
-        metrics=metrics,
+        metrics=parts.metrics,
         origins=settings.cors_allow_origins,
         max_body_bytes=settings.max_body_bytes,
     )
+
+
+class _Machine:
+    """All that runs behind the routes, from start to stop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._credentials = read_or_make(settings)
+        self._store = AccountStore(make_engine(settings.accounts_url))
+        ledger = make_engine(settings.ledger_url)
+        self._spool = Spool(_spool_settings(settings))
+        stream = RedisStream(settings.redis_url) if settings.redis_url else None
+        self._shipper = Shipper(self._spool, lambda producer: asyncio.to_thread(receipts, ledger, producer), stream)
+        self._upstream = Upstream(settings.upstream)
+        self._objects = ProviderObjects(self._store)
+        known = Models(settings, _providers(settings), catalogue(), lambda: datetime.now(UTC))
+        self._discovery = Discovery(known, self._upstream)
+        keys = Keys(self._store, self._credentials.master)
+        metering = Metering(self._spool)
+        metrics = Metrics()
+        metering.on_event(metrics.event)
+        calls = Calls(
+            keys=keys,
+            models=known,
+            metering=metering,
+            objects=self._objects,
+            upstream=self._upstream,
+            limits=settings.upstream,
+            max_body_bytes=settings.max_body_bytes,
+        )
+        health = Health(
+            {"database": lambda: asyncio.to_thread(self._store.ping)},
+            blockers=(lambda: None if self._spool.writable else self._spool.reason,),
+            worries=(lambda: self._shipper.reason,),
+        )
+        self.parts = Parts(settings, keys, known, calls, metering, metrics, health, ledger)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        await ensure_bootstrap_key(self.parts.keys, self._store, self._credentials.bootstrap)
+        await asyncio.to_thread(self._spool.open)
+        work = (self.parts.health.watch(), self._discovery.watch(), self._shipper.run())
+        self._tasks = [asyncio.create_task(each) for each in work]
+        self.parts.health.state = "serving"
+
+    async def stop(self) -> None:
+        """No call is in flight any more. What was metered is shipped, and confirmed if the worker is quick."""
+        self.parts.health.state = "draining"
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._objects.settle()
+        await self._shipper.ship_all(_SHIP_SECONDS)
+        await self._shipper.close()
+        await asyncio.to_thread(self._spool.close)
+        await self._upstream.close()
+
+
+def _providers(settings: Settings) -> dict[str, Provider]:
+    ring = KeyRing(settings, os.environ)
+    return build_providers(settings, lambda entry, names, variables: ring.find(entry.api_key, names, variables))
 
 
 def _spool_settings(settings: Settings) -> SpoolSettings:

@@ -114,7 +114,7 @@ class AccountStore:
             return int(connection.execute(select(changes.c.counter)).scalar_one_or_none() or 0)
 
 
-def _object(object_id: str, user_id: str) -> Select[tuple[str]]:
+def _object(object_id: str, user_id: str) -> Select[str]:
     table = provider_objects.c
     return select(table.provider).where(table.object_id == object_id, table.user_id == user_id)
 
