@@ -32,6 +32,7 @@ CATALOGUE = [
     model("openai:gpt-4o-mini", "openai", pricing=OPENAI_PRICE),
     model("openai:gpt-4.1", "openai", context_window=1_047_576, pricing=OPENAI_PRICE | {"input_price_per_million": 2}),
     model("openai:unpriced-preview", "openai"),
+    model("openai:whisper-1", "openai", context_window=None, pricing={"price_per_audio_hour": 0.36}),
     model("anthropic:claude-sonnet-4-5", "anthropic", available=False, unavailable_reason=NO_KEY),
     model("anthropic:claude-haiku-4-5", "anthropic", available=False, unavailable_reason=NO_KEY),
     model(

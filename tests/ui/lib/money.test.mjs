@@ -19,6 +19,12 @@ test('a call costs what its tokens cost, exactly', () => {
   assert.equal(costOf(usage({ input: 5, output: 5 }), price(0, 0)), 0n);
 });
 
+test('tokens without a price make the cost unknown; a price that is not needed is not missed', () => {
+  assert.equal(costOf(usage({ input: 1, output: 1 }), { input_price_per_million: 1 }), null);
+  assert.equal(costOf(usage({ input: 1 }), { input_price_per_million: 1, output_price_per_million: null }), 1_000_000n);
+  assert.equal(costOf(usage({ input: 1 }), { price_per_image: 1 }), null);
+});
+
 test('cached tokens have their own price, or the input price', () => {
   const cached = usage({ input: 1000, cacheRead: 800, cacheWrite: 100 });
   assert.equal(exactUsd(costOf(cached, price(1, 2))), '0.001');

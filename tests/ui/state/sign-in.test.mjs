@@ -32,6 +32,13 @@ test('signing in loads the models and picks one that can be used, the remembered
   assert.equal(gone.store.get().model, 'one');
 });
 
+test('a model for chatting is picked before one for speech', async () => {
+  const chat = { ...model('chat'), contextWindow: 4096, maxOutput: 1024 };
+  const page = signInWith(async () => [model('speech'), chat]);
+  await page.signIn('gw-1', false);
+  assert.equal(page.store.get().model, 'chat');
+});
+
 test('a refused key signs out; another failure keeps the key', async () => {
   const refused = signInWith(async () => { throw new ApiError({ status: 401, message: 'no' }); });
   await refused.signIn('gw-1', false);

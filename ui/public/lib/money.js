@@ -1,12 +1,13 @@
 // Tokens to dollars, in whole pico-dollars (1e-12 USD): the bill is exact, so no float touches an amount.
 
+/** @typedef {number | string | null | undefined} Price USD per million tokens; a model need not have every price */
 /**
- * The gateway's price fields, in USD per million tokens, as numbers or decimal strings.
+ * The gateway's price fields, of those that a text chat needs.
  * @typedef {{
- *   input_price_per_million: number | string,
- *   output_price_per_million: number | string,
- *   cache_read_price_per_million?: number | string | null,
- *   cache_write_price_per_million?: number | string | null,
+ *   input_price_per_million?: Price,
+ *   output_price_per_million?: Price,
+ *   cache_read_price_per_million?: Price,
+ *   cache_write_price_per_million?: Price,
  * }} Pricing
  */
 /** @typedef {{ input: number, output: number, cacheRead: number, cacheWrite: number, reasoning: number }} Usage */
@@ -29,23 +30,32 @@ export function toPico(value) {
 }
 
 /**
- * What a call cost, in pico-dollars. Cached tokens are part of `input` and cost the input price where the list has no
- * other; each token class is rounded once, half-even, as the ledger does.
+ * What a call cost, in pico-dollars; null when tokens were used that have no price. Cached tokens are part of `input` and
+ * cost the input price where the list has no other; each token class is rounded once, half-even, as the ledger does.
  * @param {Usage} usage
  * @param {Pricing} pricing
+ * @returns {bigint | null}
  */
 export function costOf(usage, pricing) {
   const fresh = Math.max(0, usage.input - usage.cacheRead - usage.cacheWrite);
   const input = pricing.input_price_per_million;
-  return (
-    share(fresh, input) +
-    share(usage.cacheRead, pricing.cache_read_price_per_million ?? input) +
-    share(usage.cacheWrite, pricing.cache_write_price_per_million ?? input) +
-    share(usage.output, pricing.output_price_per_million)
-  );
+  /** @type {[number, Price][]} */
+  const classes = [
+    [fresh, input],
+    [usage.cacheRead, pricing.cache_read_price_per_million ?? input],
+    [usage.cacheWrite, pricing.cache_write_price_per_million ?? input],
+    [usage.output, pricing.output_price_per_million],
+  ];
+  let sum = 0n;
+  for (const [tokens, price] of classes) {
+    if (tokens === 0) continue;
+    if (price === null || price === undefined) return null;
+    sum += share(tokens, price);
+  }
+  return sum;
 }
 
-/** @param {number} tokens @param {number | string} price USD per million */
+/** @param {number} tokens @param {number | string} price */
 function share(tokens, price) {
   const product = BigInt(tokens) * toPico(price);
   const quotient = product / MILLION;

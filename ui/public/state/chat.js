@@ -53,7 +53,8 @@ export function createChat({ store, stream, now, keep }) {
   function priceOf(id, model) {
     const message = store.get().messages.find((candidate) => candidate.id === id);
     if (message?.role !== 'assistant' || !message.usage || !model.pricing) return null;
-    return exactUsd(costOf(message.usage, model.pricing));
+    const pico = costOf(message.usage, model.pricing);
+    return pico === null ? null : exactUsd(pico);
   }
 
   /** @param {string} text */

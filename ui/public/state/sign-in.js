@@ -29,7 +29,7 @@ export function createSignIn({ store, storage, listModels }) {
     store.set({ modelsProblem: null });
     try {
       const models = await listModels();
-      if (store.get().key === key) store.set({ models, model: stillThere(models, store.get().model) });
+      if (store.get().key === key) store.set({ models, model: modelToUse(models, store.get().model) });
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       if (store.get().key === key) onRefusal(problemOf(error));
@@ -65,11 +65,13 @@ export function createSignIn({ store, storage, listModels }) {
 }
 
 /**
- * The model picked before if it can still be used, else the first that can.
+ * The model picked before if it can still be used, else the first that can, one that is surely for chatting before others:
+ * a catalogue also lists models for speech, images and vectors.
  * @param {Model[]} models
  * @param {string | null} picked
  */
-function stillThere(models, picked) {
+function modelToUse(models, picked) {
   const usable = models.filter((model) => model.available);
-  return (usable.find((model) => model.id === picked) ?? usable[0])?.id ?? null;
+  const isForChat = (/** @type {Model} */ model) => model.contextWindow !== null && model.maxOutput !== null;
+  return (usable.find((model) => model.id === picked) ?? usable.find(isForChat) ?? usable[0])?.id ?? null;
 }

@@ -87,7 +87,7 @@ export function createAnswer(context) {
       drawFailure(answer);
       part('receipt', HTMLElement).hidden = isRunning || (answer.status === 'failed' && !answer.text);
       if (!isRunning) part('meter', HTMLElement).replaceChildren(...drawMeter(answer, store.get().lang, t));
-      part('regenerate', HTMLElement).hidden = !isLast;
+      part('regenerate', HTMLElement).hidden = !isLast || answer.status === 'failed';
       part('retry', HTMLElement).hidden = !isLast;
       shown = answer;
     },

@@ -43,7 +43,9 @@ export function mountModelPicker(place, { store, storage, t }) {
     empty.hidden = found.length > 0;
     empty.textContent = t('picker.noMatch', { query: search.value });
     part('count', HTMLElement).textContent = t('picker.found', { count: found.length });
-    activate(options.length ? 0 : -1, 'nearest');
+    const query = search.value.trim().toLowerCase();
+    const begun = options.findIndex((option) => option.textContent?.toLowerCase().startsWith(query));
+    activate(options.length ? Math.max(0, begun) : -1, 'nearest');
   }
 
   /** @param {number} index @param {ScrollLogicalPosition} block */

@@ -39,11 +39,21 @@ export function modelName({ id, provider }) {
 /** Short facts for the eye and the same in words for the ear. @param {Model} model @param {Translate} t */
 export function modelFacts({ contextWindow, pricing }, t) {
   const size = contextWindow === null ? '' : windowSize(contextWindow);
-  const sizeWords = size && t('picker.context', { size });
-  if (!pricing) return { size, price: t('picker.noPrice'), words: [sizeWords, t('picker.noPrice')].filter(Boolean).join(', ') };
-  const input = price(pricing.input_price_per_million);
-  const output = price(pricing.output_price_per_million);
-  const isFree = Number(pricing.input_price_per_million) === 0 && Number(pricing.output_price_per_million) === 0;
-  const words = isFree ? t('picker.free') : t('picker.price', { input, output });
-  return { size, price: isFree ? t('picker.free') : `${input} / ${output}`, words: [sizeWords, words].filter(Boolean).join(', ') };
+  const prices = priceFacts(pricing, t);
+  const words = [size && t('picker.context', { size }), prices.words].filter(Boolean).join(', ');
+  return { size, price: prices.price, words };
+}
+
+/** @param {Model['pricing']} pricing @param {Translate} t */
+function priceFacts(pricing, t) {
+  const pair = [pricing?.input_price_per_million, pricing?.output_price_per_million];
+  if (pair.every((amount) => amount === null || amount === undefined)) return same(t('picker.noPrice'));
+  if (pair.every((amount) => Number(amount ?? 0) === 0)) return same(t('picker.free'));
+  const [input = '', output = ''] = pair.map((amount) => price(amount ?? 0));
+  return { price: `${input} / ${output}`, words: t('picker.price', { input, output }) };
+}
+
+/** @param {string} words */
+function same(words) {
+  return { price: words, words };
 }
