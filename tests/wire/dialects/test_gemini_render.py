@@ -103,6 +103,10 @@ def test_nothing_to_say_is_a_bad_request() -> None:
 
 
 def test_a_system_message_holds_text_alone() -> None:
+    native = Native(dialect="anthropic_messages", type="tool_change", value={}, path="messages[0].content[0]")
+    rendered = render(Message(role="system", parts=(native,)), HI)
+    assert "systemInstruction" not in rendered.body
+    assert rendered.dropped == ("messages[0].content[0]",)
     with pytest.raises(BadRequest) as caught:
         render(Message(role="system", parts=(Image(media=Media(data=PNG), path="messages[0].content[0]"),)))
     assert caught.value.param == "messages[0].content[0]"
@@ -161,6 +165,12 @@ def test_arguments_that_are_no_object_are_named(arguments: str) -> None:
     with pytest.raises(BadRequest) as caught:
         render(HI, assistant(call(arguments=arguments, path="messages[1].tool_calls[0]")))
     assert caught.value.param == "messages[1].tool_calls[0]"
+
+
+@pytest.mark.parametrize("arguments", ["", " ", "null", "{}"])
+def test_a_call_without_arguments(arguments: str) -> None:
+    parts = render(HI, assistant(call(arguments=arguments))).body["contents"][1]["parts"]
+    assert parts[0]["functionCall"]["args"] == {}
 
 
 def test_a_custom_call_is_wrapped() -> None:
@@ -242,6 +252,10 @@ def test_a_gemini_caller_back_from_another_model_skips_the_check_too() -> None:
     ("part", "expected"),
     [
         (Image(media=Media(data=PNG)), {"inlineData": {"mimeType": "image/png", "data": PNG}}),
+        (
+            Audio(media=Media(data="UklGRgAAAABXQVZFZm10IA==")),
+            {"inlineData": {"mimeType": "audio/wav", "data": "UklGRgAAAABXQVZFZm10IA=="}},
+        ),
         (
             Image(media=Media(url="https://e.com/a.jpg")),
             {"fileData": {"mimeType": "image/jpeg", "fileUri": "https://e.com/a.jpg"}},

@@ -422,7 +422,7 @@ def test_a_foreign_answer() -> None:
                 {"modality": "TEXT", "tokenCount": 6},
                 {"modality": "IMAGE", "tokenCount": 4},
             ],
-            "serviceTier": "default",
+            "serviceTier": "standard",
         },
         "modelVersion": "m",
         "responseId": "abc",
@@ -471,6 +471,15 @@ def test_foreign_thinking_comes_back_on_the_next_turn() -> None:
         assert rendered.dropped == tuple(dict.fromkeys(part.path for part in found))
 
 
+def test_a_seal_of_another_gateway_passes_through() -> None:
+    candidate, _ = render(Thinking(text="t", signature="s", origin="anthropic_messages"), Text(text="a"))
+    parts = candidate["content"]["parts"]
+    choice = parse_one({"candidates": [candidate]})
+    assert [type(part) for part in choice.parts] == [Thinking, Text]
+    assert isinstance(choice.parts[1], Text)
+    assert choice.parts[1].signature == parts[1]["thoughtSignature"]
+
+
 def test_thinking_alone_is_carried_by_an_empty_text() -> None:
     candidate, _ = render(Thinking(text="cut", origin="openai_responses"), reason="length")
     shown, carrier = candidate["content"]["parts"]
@@ -505,16 +514,14 @@ def test_media_and_native_parts_of_answers() -> None:
     candidate, dropped = render(
         Image(media=Media(mime="image/png", data=PNG)),
         Audio(media=Media(file_id="audio_1"), id="audio_1"),
+        Audio(media=Media(data="AAAA"), transcript="spoken", path="choices[0].message.audio"),
         Document(media=Media(data="AAAA", mime="text/csv")),
         Native(dialect="gemini", type="executableCode", value={"executableCode": {"code": "1", "language": "PYTHON"}}),
         Native(dialect="anthropic_messages", type="server_tool_use", value={}, path="content[1]"),
     )
-    assert [next(iter(part)) for part in candidate["content"]["parts"]] == [
-        "inlineData",
-        "inlineData",
-        "executableCode",
-    ]
-    assert dropped == ("audio", "content[1]")
+    kinds = [next(iter(part)) for part in candidate["content"]["parts"]]
+    assert kinds == ["inlineData", "text", "inlineData", "executableCode"]
+    assert dropped == ("audio", "choices[0].message.audio", "content[1]")
 
 
 def test_foreign_citations_become_grounding() -> None:

@@ -115,6 +115,18 @@ def test_thoughts_text_calls_and_their_signatures() -> None:
     ]
 
 
+def test_more_text_of_an_open_block() -> None:
+    events = parse(
+        chunk({"text": "a"}),
+        chunk({"text": "b"}),
+        chunk({"text": ""}),
+        {"candidates": [{"index": 0}]},
+        chunk({"text": "c", "thought": False}, finish="STOP"),
+    )
+    assert [found.text for found in events if isinstance(found, TextDelta)] == ["a", "b", "c"]
+    assert len([found for found in events if isinstance(found, BlockStart)]) == 1
+
+
 def test_a_signature_may_come_without_a_thought_and_usage_without_counts() -> None:
     events = parse(
         chunk({"text": "", "thought": True, "thoughtSignature": "c2ln"}),

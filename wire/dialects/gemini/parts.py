@@ -7,6 +7,7 @@ part has no place, are told in `extra` by their path.
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import orjson
@@ -45,14 +46,18 @@ _BESIDE_DATA = frozenset(
 _KEPT = frozenset({"thought", "thoughtSignature"})
 _FILE_STORE = "https://generativelanguage.googleapis.com/"
 
-# First characters of base64 data, for media whose type the caller did not say.
+# First bytes of media whose type the caller did not say; RIFF files name theirs behind their length.
 _MAGIC = {
-    "iVBORw0KGgo": "image/png",
-    "/9j/": "image/jpeg",
-    "R0lGOD": "image/gif",
-    "UklGR": "image/webp",
-    "JVBERi": "application/pdf",
+    b"\x89PNG": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF8": "image/gif",
+    b"%PDF": "application/pdf",
+    b"ID3": "audio/mpeg",
+    b"\xff\xfb": "audio/mpeg",
+    b"OggS": "audio/ogg",
+    b"fLaC": "audio/flac",
 }
+_RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav"}
 _SUFFIXES = {
     ".png": "image/png",
     ".jpg": "image/jpeg",
@@ -73,9 +78,11 @@ _SUFFIXES = {
 class PartReader:
     """Parts of one request or answer, in order: function calls without an id are numbered through all of them."""
 
-    def __init__(self, ids: CallIds, *, calls_elsewhere: bool = False) -> None:
-        """`calls_elsewhere`: results may answer calls that are not here, but in cached content."""
+    def __init__(self, ids: CallIds, *, unseal: bool = True, calls_elsewhere: bool = False) -> None:
+        """`unseal`: take foreign thinking out of signatures (not in answers: a seal there is another gateway's).
+        `calls_elsewhere`: results may answer calls that are not here, but in cached content."""
         self.ids = ids
+        self._unseal = unseal
         self._calls_elsewhere = calls_elsewhere
         self.extra: dict[str, Any] = {}  # path -> value of what has no place in the neutral model
 
@@ -84,7 +91,7 @@ class PartReader:
         part = fields(raw, path)
         signature = optional_string(part, "thoughtSignature", path)
         carried: list[Part] = []
-        if signature is not None and is_sealed(signature):
+        if signature is not None and self._unseal and is_sealed(signature):
             carried = list(unseal(signature, f"{path}.thoughtSignature"))
             signature = None
             if part.get("text") == "" and not part.get("thought"):
@@ -195,7 +202,7 @@ def _result_text(response: dict[str, Any], path: str) -> tuple[str, bool | None]
 
 
 def read_arguments(call: ToolCall) -> dict[str, Any]:
-    """`args` of a call. Raises BadRequest when its arguments are not a JSON object."""
+    """`args` of a call: none where the model wrote nothing or null. Raises BadRequest when it wrote no JSON object."""
     if call.kind == "custom":
         return {"input": call.arguments}
     if not call.arguments.strip():
@@ -204,6 +211,8 @@ def read_arguments(call: ToolCall) -> dict[str, Any]:
         arguments = orjson.loads(call.arguments)
     except orjson.JSONDecodeError:
         arguments = None
+    if arguments is None and call.arguments.strip() == "null":
+        return {}
     if not isinstance(arguments, dict):
         raise wrong(call.path or "tool call", "the arguments are not a JSON object, which Gemini needs")
     return arguments
@@ -233,7 +242,10 @@ def media_part(part: Image | Audio | Document) -> dict[str, Any]:
 
 
 def _mime_of_data(data: str) -> str | None:
-    return next((mime for start, mime in _MAGIC.items() if data.startswith(start)), None)
+    head = base64.b64decode(data[:16])
+    if head.startswith(b"RIFF"):
+        return _RIFF.get(head[8:12])
+    return next((mime for start, mime in _MAGIC.items() if head.startswith(start)), None)
 
 
 def mime_of_address(uri: str) -> str | None:

@@ -122,6 +122,9 @@ class _Turns:
         return self.turns[-1]
 
     def _system_part(self, part: Part) -> list[dict[str, Any]]:
+        if isinstance(part, Native):
+            self._dropped.append(part.path)
+            return []
         if not isinstance(part, Text):
             raise wrong(part.path, "a system message can hold nothing but text for Gemini")
         return [{"text": part.text}] if part.text or self._own else []

@@ -54,7 +54,7 @@ def parse_response(body: dict[str, Any]) -> Response:
     candidates = [] if candidates is None else candidates
     if not isinstance(candidates, list):
         raise UpstreamMalformed("The upstream's answer has candidates that are not a list")
-    reader = PartReader(CallIds(response_id))
+    reader = PartReader(CallIds(response_id), unseal=False)
     choices = [_choice(candidate, place, reader) for place, candidate in enumerate(candidates)]
     searches = sum(searches_of(candidate.get("groundingMetadata")) for candidate in candidates)
     usage = with_searches(parse_usage(body.get("usageMetadata")), searches)
@@ -231,11 +231,13 @@ class _AnswerParts:
                 self._sealed.append(part)
             case ToolCall():
                 self._add_call(part)
-            case Image() | Audio() | Document() if _has_bytes(part):
-                self._append(media_part(part), getattr(part, "signature", None))
+            case Image() | Audio() | Document() if (media := answer_media(part)) is not None:
+                self._append(media, getattr(part, "signature", None))
             case Native(dialect="gemini"):
                 self._parts.append(part.value)
             case _:
+                if isinstance(part, Audio) and part.transcript:
+                    self._append({"text": part.transcript}, None)
                 self._dropped.append(part.path or type(part).__name__.lower())
 
     def _append(self, part: dict[str, Any], signature: str | None) -> None:
@@ -270,5 +272,11 @@ class _AnswerParts:
         return self._parts
 
 
-def _has_bytes(part: Image | Audio | Document) -> bool:
-    return part.media.data is not None or part.media.url is not None
+def answer_media(part: Image | Audio | Document) -> dict[str, Any] | None:
+    """The part for media of an answer; None for what Gemini's shape cannot hold (an id, bytes of no known type)."""
+    if part.media.data is None and part.media.url is None:
+        return None
+    try:
+        return media_part(part)
+    except BadRequest:
+        return None

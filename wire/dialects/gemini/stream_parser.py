@@ -48,6 +48,8 @@ from wire.neutral import (
 )
 from wire.sse import SseEvent
 
+_PLAIN = frozenset({"content", "index"})
+
 
 class _Candidate:
     """One candidate of the stream: its open block, what was said so far, and how it ended."""
@@ -68,7 +70,7 @@ class GeminiStreamParser:
         self._started = False
         self._failed = False
         self._blocks = 0
-        self._reader = PartReader(CallIds())
+        self._reader = PartReader(CallIds(), unseal=False)
         self._candidates: dict[int, _Candidate] = {}
         self._feedback: Any = None
         self._extra: dict[str, Any] = {}
@@ -132,7 +134,7 @@ class GeminiStreamParser:
         self._started = True
         response_id, model = body.get("responseId"), body.get("modelVersion")
         response_id = response_id if isinstance(response_id, str) else None
-        self._reader = PartReader(CallIds(response_id))
+        self._reader = PartReader(CallIds(response_id), unseal=False)
         return Started(
             id=response_id,
             model=model if isinstance(model, str) else None,
@@ -151,7 +153,11 @@ class GeminiStreamParser:
             raise UpstreamMalformed("The upstream sent a candidate that is not an object")
         index = raw.get("index", place)
         index = index if isinstance(index, int) else place
-        candidate = self._candidates.setdefault(index, _Candidate())
+        candidate = self._candidates.get(index)
+        if candidate is None:
+            candidate = self._candidates[index] = _Candidate()
+        if self._more_text(candidate, raw, events):
+            return
         logprobs = parse_logprobs(raw["logprobsResult"]) if "logprobsResult" in raw else None
         for part in self._parts(candidate, raw):
             self._part(index, candidate, part, logprobs, events)
@@ -163,6 +169,21 @@ class GeminiStreamParser:
         if (word := finish_word(raw.get("finishReason"))) is not None:
             candidate.finish = word
             candidate.message = raw.get("finishMessage")
+
+    def _more_text(self, candidate: _Candidate, raw: dict[str, Any], events: list[StreamEvent]) -> bool:
+        """The shortest way for what most events are: more text of the open block, and nothing else."""
+        if candidate.open is None or candidate.open[1] != "text" or candidate.signed or not raw.keys() <= _PLAIN:
+            return False
+        content = raw.get("content")
+        parts = content.get("parts") if isinstance(content, dict) else None
+        if not isinstance(parts, list) or len(parts) != 1 or not isinstance(parts[0], dict) or len(parts[0]) != 1:
+            return False
+        text = parts[0].get("text")
+        if not isinstance(text, str) or not text:
+            return False
+        events.append(TextDelta(block=candidate.open[0], text=text))
+        candidate.texts[-1][1].append(text)
+        return True
 
     def _parts(self, candidate: _Candidate, raw: dict[str, Any]) -> list[Part]:
         content = raw.get("content")

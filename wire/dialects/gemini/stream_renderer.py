@@ -16,8 +16,8 @@ from wire.dialects.gemini.citations import PlacedCitation, render_grounding
 from wire.dialects.gemini.errors import render_error
 from wire.dialects.gemini.foreign import SKIP_VALIDATION, seal
 from wire.dialects.gemini.logprobs import render_logprobs
-from wire.dialects.gemini.parts import media_part, read_arguments, signed
-from wire.dialects.gemini.response import finish_reason
+from wire.dialects.gemini.parts import read_arguments, signed
+from wire.dialects.gemini.response import answer_media, finish_reason
 from wire.dialects.gemini.usage import render_usage
 from wire.errors import BadRequest, GatewayError, UpstreamError
 from wire.neutral import (
@@ -145,8 +145,8 @@ class GeminiStreamRenderer:
         if event.kind == "text":
             candidate.texts[event.block] = []
         match event.part:
-            case Image() | Audio() if event.part.media.data is not None or event.part.media.url is not None:
-                return self._signed_part(event.choice, media_part(event.part))
+            case Image() | Audio() if (media := answer_media(event.part)) is not None:
+                return self._signed_part(event.choice, media)
             case Native(dialect="gemini"):
                 return self._part(event.choice, orjson.dumps(event.part.value))
             case Image() | Audio() | Native():

@@ -15,29 +15,27 @@ from wire.neutral import Usage
 
 _MODALITY_NUMBERS = {1: "TEXT", 2: "IMAGE", 3: "VIDEO", 4: "AUDIO", 5: "DOCUMENT"}
 # Vertex says the tier as traffic; plain pay-as-you-go and provisioned throughput have no tier of their own.
+_TIERS = {"standard": "standard", "default": "standard", "flex": "flex", "priority": "priority"}
 _TRAFFIC_TIERS = {"ON_DEMAND_FLEX": "flex", "ON_DEMAND_PRIORITY": "priority"}
 
 
 def parse_usage(native: Any, *, complete: bool = True) -> Usage | None:
     """None when there is no usage object, or one without a single count (a blocked prompt on Vertex)."""
-    if not isinstance(native, dict) or not any(name.endswith("TokenCount") for name in native):
+    if not isinstance(native, dict):
+        return None
+    if "promptTokenCount" not in native and not any(name.endswith("TokenCount") for name in native):
         return None
     prompt = _count(native, "promptTokenCount")
     tool_input = _count(native, "toolUsePromptTokenCount")
     thoughts = _count(native, "thoughtsTokenCount")
-    input_audio = input_image = output_audio = output_image = 0
-    if details := native.get("promptTokensDetails"):
-        input_audio, input_image = _of_modality(details, "AUDIO"), _of_modality(details, "IMAGE")
-    if details := native.get("toolUsePromptTokensDetails"):
-        input_audio += _of_modality(details, "AUDIO")
-        input_image += _of_modality(details, "IMAGE")
-    if details := native.get("candidatesTokensDetails"):
-        output_audio, output_image = _of_modality(details, "AUDIO"), _of_modality(details, "IMAGE")
+    input_audio, input_image = _media(native.get("promptTokensDetails"))
+    tool_audio, tool_image = _media(native.get("toolUsePromptTokensDetails"))
+    output_audio, output_image = _media(native.get("candidatesTokensDetails"))
     return Usage(
         input=prompt + tool_input,
         cache_read=_count(native, "cachedContentTokenCount"),
-        input_audio=input_audio,
-        input_image=input_image,
+        input_audio=input_audio + tool_audio,
+        input_image=input_image + tool_image,
         tool_input=tool_input,
         output=_count(native, "candidatesTokenCount") + thoughts,
         reasoning=thoughts,
@@ -80,8 +78,8 @@ def render_usage(usage: Usage) -> dict[str, Any]:
         result["promptTokensDetails"] = details
     if details := _details(usage.output - usage.reasoning, usage.output_audio, usage.output_image):
         result["candidatesTokensDetails"] = details
-    if usage.service_tier is not None:
-        result["serviceTier"] = usage.service_tier
+    if usage.service_tier in _TIERS:
+        result["serviceTier"] = _TIERS[usage.service_tier]
     return result
 
 
@@ -97,15 +95,18 @@ def _count(native: dict[str, Any], name: str) -> int:
     return value if type(value) is int and value > 0 else 0
 
 
-def _of_modality(details: Any, wanted: str) -> int:
-    if not isinstance(details, list):
-        return 0
-    return sum(_count(item, "tokenCount") for item in details if isinstance(item, dict) and _modality(item) == wanted)
-
-
-def _modality(item: dict[str, Any]) -> Any:
-    modality = item.get("modality")
-    return _MODALITY_NUMBERS.get(modality) if isinstance(modality, int) else modality
+def _media(details: Any) -> tuple[int, int]:
+    """(audio, image) tokens of a count by modality. Most hold text alone."""
+    audio = image = 0
+    for item in details if isinstance(details, list) else ():
+        modality = item.get("modality") if isinstance(item, dict) else None
+        if isinstance(modality, int):
+            modality = _MODALITY_NUMBERS.get(modality)
+        if modality == "AUDIO":
+            audio += _count(item, "tokenCount")
+        elif modality == "IMAGE":
+            image += _count(item, "tokenCount")
+    return audio, image
 
 
 def _tier(native: dict[str, Any]) -> str | None:
