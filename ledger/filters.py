@@ -28,6 +28,11 @@ class UsageFilter:
     provider: str | None = None
     kind: Kind | None = None
 
+    @property
+    def fits_rollups(self) -> bool:
+        """Whether it asks for nothing that a rollup row does not tell apart."""
+        return all(value is None for value in (self.session_id, self.end_user, self.request_id, self.kind))
+
 
 def conditions(wanted: UsageFilter) -> list[ColumnElement[bool]]:
     """The filter as conditions on `usage_events`."""

@@ -53,7 +53,7 @@ def ensure(connection: Connection, months: Iterable[date]) -> None:
     for month in sorted(set(months) - set(there)):
         name = _name(month)
         # Not CREATE TABLE ... PARTITION OF: that would lock out readers and writers of the whole table.
-        connection.execute(text(f"CREATE TABLE {name} (LIKE usage_events INCLUDING DEFAULTS INCLUDING INDEXES)"))
+        connection.execute(text(f"CREATE TABLE {name} (LIKE usage_events INCLUDING ALL)"))
         bounds = f"FROM ('{midnight(month).isoformat()}') TO ('{midnight(next_month(month)).isoformat()}')"
         connection.execute(text(f"ALTER TABLE usage_events ATTACH PARTITION {name} FOR VALUES {bounds}"))
 

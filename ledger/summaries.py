@@ -164,7 +164,7 @@ def _sums(connection: Connection, wanted: UsageFilter, bounds: list[datetime], b
     spans = [(a, b) for a, b in pairwise(bounds) if a < b]
     sums: Sums = {}
     left = spans
-    if wanted.session_id is None and wanted.kind is None and "session_id" not in by:
+    if wanted.fits_rollups and "session_id" not in by:
         for table in (monthly_usage, daily_usage, hourly_usage):
             whole, left = _carved(left, table)
             if whole:

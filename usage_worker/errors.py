@@ -16,6 +16,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 _LIMIT_EXCEEDED = "54"  # program_limit_exceeded: an index row too large, for example; repeating cannot help
 _READ_ONLY = "25006"  # a failover left us on a standby
 
+_SQLITE_LOGIC = "SQLITE_ERROR"  # SQLite's OperationalError for a missing table or wrong SQL
+
 
 class WorkerError(Exception):
     """The root."""
@@ -48,10 +50,12 @@ def from_database(error: Exception) -> WorkerError | None:
         return Refused("an amount is outside 64 bits")
     if not isinstance(error, DBAPIError):
         return None
-    state = getattr(error.orig, "sqlstate", None) or ""
+    state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None) or ""
     name = f"{type(error.orig).__name__} {state}".strip()
     if isinstance(error, DataError | IntegrityError) or state.startswith(_LIMIT_EXCEEDED):
         return Refused(f"the database refused it: {name}")
+    if state == _SQLITE_LOGIC:
+        return None
     if isinstance(error, OperationalError | InterfaceError) or state == _READ_ONLY or error.connection_invalidated:
         return StoreUnavailable(f"the database is not available: {name}")
     return None

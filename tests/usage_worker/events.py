@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from sqlalchemy import Engine
+
+from ledger.queries import UsageFilter, each_event, receipts
+from usage_contract.codec import encode
 from usage_contract.event import Caller, Tokens, UsageEvent
+from usage_worker.decode import Row, decode
+from usage_worker.entries import Entry
+from usage_worker.store import Saved, Store
+from usage_worker.verify import verify
 
 PRODUCER = "0193b7a0-0000-7000-8000-00000000000a"
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -40,3 +50,38 @@ def usage_event(number: int = 0, at: datetime = NOON, **changes: Any) -> UsageEv
         "duration_us": 250_000,
     }
     return UsageEvent(**(values | changes))
+
+
+def entry_of(event: UsageEvent, token: Any = None) -> Entry:
+    """The event as a source delivers it."""
+    return Entry(token, encode(event), event.producer, event.segment)
+
+
+def rows_of(events: Iterable[UsageEvent], now: datetime = NOON) -> list[Row]:
+    rows, letters = decode([entry_of(event) for event in events], now)
+    assert not letters, letters
+    return rows
+
+
+def store_of(engine: Engine, now: datetime = NOON) -> Store:
+    return Store(engine, lambda: now)
+
+
+def save(engine: Engine, events: Iterable[UsageEvent], now: datetime = NOON) -> Saved:
+    return store_of(engine, now).save(rows_of(events, now), [])
+
+
+def stored_events(engine: Engine) -> list[UsageEvent]:
+    """Every event in the ledger, oldest first."""
+    return [row.event for row in each_event(engine, UsageFilter())]
+
+
+def assert_exactly(engine: Engine, events: Iterable[UsageEvent]) -> None:
+    """The ledger holds these and no others, once each, and adds up."""
+    expected = sorted(events, key=lambda event: event.event_id)
+    assert stored_events(engine) == expected
+    assert verify(engine) == []
+    counts = Counter((event.producer, event.segment) for event in expected)
+    for producer in {event.producer for event in expected}:
+        for receipt in receipts(engine, producer):
+            assert receipt.stored == counts[producer, receipt.segment]

@@ -1,0 +1,185 @@
+"""The stream against a real Redis: nothing is lost between consumers, nothing stays that is safe."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from tests.services import Server
+from tests.usage_worker.events import PRODUCER, usage_event
+from usage_contract.codec import encode, to_stream_fields
+from usage_worker.errors import SourceUnavailable
+from usage_worker.stream import StreamSource
+
+STREAM, GROUP = "tollgate:usage", "usage_worker"
+
+
+class Clock:
+    """Seconds that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@asynccontextmanager
+async def _client(url: str) -> AsyncIterator[Redis]:
+    redis = Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1)
+    try:
+        yield redis
+    finally:
+        await redis.aclose()
+
+
+def _source(redis: Redis, consumer: str = "one", clock: Clock | None = None, **options: Any) -> StreamSource:
+    options = {"wait_ms": 10, "batch": 100, "peers_idle": 0.05} | options
+    return StreamSource(redis, stream=STREAM, group=GROUP, consumer=consumer, clock=clock or Clock(), **options)
+
+
+async def _add(redis: Redis, *numbers: int) -> None:
+    for number in numbers:
+        await redis.xadd(STREAM, to_stream_fields(usage_event(number)))  # type: ignore[arg-type]
+
+
+async def _numbers(source: StreamSource) -> list[int]:
+    return [int(json.loads(entry.payload)["request_id"].removeprefix("req-")) for entry in await source.read()]
+
+
+async def _ready(source: StreamSource) -> StreamSource:
+    """The first read makes the group."""
+    assert await source.read() == []
+    return source
+
+
+async def test_what_was_shipped_before_the_group_existed_is_read(redis_url: str) -> None:
+    async with _client(redis_url) as redis:
+        await _add(redis, 1, 2)
+        source = await _ready(_source(redis))
+        entries = await source.read()
+        assert [entry.payload for entry in entries] == [encode(usage_event(1)), encode(usage_event(2))]
+        assert (entries[0].producer, entries[0].segment, entries[0].problem) == (PRODUCER, 1, None)
+
+
+async def test_an_acknowledged_entry_is_gone_and_others_are_not(redis_url: str) -> None:
+    async with _client(redis_url) as redis:
+        await _add(redis, 1, 2, 3)
+        source = await _ready(_source(redis))
+        entries = await source.read()
+        await source.ack(entries[:2])
+        assert await redis.xlen(STREAM) == 1
+        assert (await redis.xpending(STREAM, GROUP))["pending"] == 1
+
+
+async def test_own_pending_come_first_after_a_restart_page_by_page(redis_url: str) -> None:
+    async with _client(redis_url) as redis:
+        await _add(redis, 1, 2, 3)
+        await (await _ready(_source(redis))).read()
+        await _add(redis, 4)
+        again = _source(redis, batch=2)
+        assert [await _numbers(again) for _ in range(3)] == [[1, 2], [3], [4]]
+
+
+async def test_two_consumers_share_and_one_takes_over_what_the_other_left(redis_url: str) -> None:
+    async with _client(redis_url) as redis:
+        await _add(redis, 1, 2)
+        clock = Clock()
+        dead, living = await _ready(_source(redis, "dead", batch=1)), _source(redis, "living", clock)
+        assert await _numbers(dead) == [1]
+        await living.ack(await living.read())
+        await asyncio.sleep(0.06)  # Redis itself measures how long an entry was idle
+        assert await _numbers(living) == []
+        clock.now = 1
+        assert await _numbers(living) == [1]
+
+
+async def test_pending_entries_that_no_longer_exist_are_let_go(redis_url: str) -> None:
+    async with _client(redis_url) as redis:
+        await _add(redis, 1, 2)
+        entries = await (await _ready(_source(redis))).read()
+        await redis.xdel(STREAM, entries[0].token)
+        again = _source(redis)
+        assert await _numbers(again) == [2]
+        assert (await redis.xpending(STREAM, GROUP))["pending"] == 1
+        await redis.xdel(STREAM, entries[1].token)
+        assert await _source(redis).read() == []
+
+
+async def test_an_entry_delivered_too_often_is_marked(redis_url: str) -> None:
+    async with _client(redis_url) as redis:
+        await _add(redis, 1)
+        await _ready(_source(redis))
+        seen = [[entry.suspect for entry in await _source(redis, max_deliveries=2).read()] for _ in range(4)]
+        assert seen == [[False], [False], [True], [True]]
+
+
+async def test_the_group_is_made_again_when_redis_lost_everything(redis_url: str) -> None:
+    async with _client(redis_url) as redis:
+        source = await _ready(_source(redis))
+        await redis.flushall()
+        await _add(redis, 1)
+        assert await source.read() == []
+        assert await _numbers(source) == [1]
+
+
+async def test_two_consumers_may_make_the_group_at_once(redis_url: str) -> None:
+    async with _client(redis_url) as redis:
+        await asyncio.gather(*(_ready(_source(redis, f"c{number}")) for number in range(5)))
+        await _add(redis, 1)
+        assert await _numbers(_source(redis, "c1")) == [1]
+
+
+async def test_what_is_no_event_is_handed_on_with_its_origin(redis_url: str) -> None:
+    async with _client(redis_url) as redis:
+        await redis.xadd(STREAM, {"v": "1", "producer": "p", "segment": "7", "noise": "x"})
+        await redis.xadd(STREAM, {"noise": "x"})
+        await redis.xadd(STREAM, {"v": "2", "producer": "p", "segment": "7", "event": "\x00new"})
+        source = await _ready(_source(redis))
+        nameless, lost, future = await source.read()
+        assert (nameless.producer, nameless.segment) == ("p", 7)
+        assert nameless.problem == "not a usage event: no field `event`"
+        assert json.loads(nameless.payload)["noise"] == "x"
+        assert (lost.producer, lost.segment) == (None, None)
+        assert future.problem == "schema version 2 is newer than 1: update the worker, then retry"
+        assert future.payload == b"\x00new"
+
+
+async def test_the_backlog_is_told_with_each_look_at_the_peers(redis_url: str) -> None:
+    async with _client(redis_url) as redis:
+        await _add(redis, 1, 2, 3)
+        told: list[int] = []
+        source = await _ready(_source(redis, batch=1, backlog=told.append))
+        await source.read()
+        assert told == [3]
+
+
+async def test_a_redis_that_went_away_is_asked_again_for_the_answer_that_was_lost(
+    redis_server: Server,
+) -> None:
+    async with _client(redis_server.url) as redis:
+        source = await _ready(_source(redis, wait_ms=100))
+        redis_server.pause()
+        with pytest.raises(SourceUnavailable):
+            await source.read()
+        redis_server.resume()
+        await _add(redis, 1)
+        # Another connection of this consumer was given the entry, and its answer went nowhere.
+        await redis.xreadgroup(GROUP, "one", {STREAM: ">"})
+        assert await _numbers(source) == [1]
+        redis_server.kill()
+        with pytest.raises(SourceUnavailable, match="Redis is not available"):
+            await source.read()
+
+
+async def test_an_answer_that_is_an_error_names_its_code_alone(redis_url: str) -> None:
+    async with _client(redis_url) as redis:
+        await redis.set(STREAM, "not a stream")
+        with pytest.raises(SourceUnavailable, match=r"^Redis is not available: WRONGTYPE$"):
+            await _source(redis).read()
