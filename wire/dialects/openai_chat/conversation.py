@@ -116,6 +116,9 @@ class Conversation:
                     pass
                 case _:
                     content += self._content_part(part)
+        if "tool_calls" in rendered and self._quirks.reasoning_control == "thinking":
+            # DeepSeek refuses a turn with tool calls that says nothing about its reasoning, be it that there was none.
+            rendered.setdefault("reasoning_content", "")
         if content:
             rendered["content"] = _plain(content)
         elif not rendered.keys() & {"tool_calls", "refusal", "audio"}:

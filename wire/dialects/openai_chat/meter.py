@@ -47,6 +47,7 @@ class ChatMeter:
             return True
         if chunk.get("error") or event.event == "error":
             self.failed = self.failed or in_band_error(chunk)
+            self._count(usage_of_chunk(chunk), alone=True)  # OpenRouter says what was used until then
             return True
         choices = chunk.get("choices")
         if choices and isinstance(choices, list):
@@ -101,6 +102,8 @@ class ChatMeter:
             self.usage = usage
 
     def _end(self) -> None:
+        if self.failed is not None:
+            return  # OpenRouter sends [DONE] after an error too
         self.ended = True
         if self.usage is not None:
             self.usage = finished(self.usage)

@@ -48,13 +48,17 @@ class ChatStreamParser:
                 return self._end()
             chunk = as_object(orjson.loads(data), "chunk")
             if chunk.get("error") or event.event == "error":
-                self._over = True
-                return [*self._start(chunk), failed_event(chunk)]
+                return self._fail(chunk)
             return self._chunk(chunk)
         except orjson.JSONDecodeError as error:
             raise UpstreamMalformed("The upstream sent a chunk that is not JSON") from error
         except WrongType as error:
             raise UpstreamMalformed(f"The upstream sent a chunk that cannot be read: {error}") from error
+
+    def _fail(self, chunk: dict[str, Any]) -> list[StreamEvent]:
+        """OpenRouter's error chunk also says what was used until then."""
+        self._over = True
+        return [*self._start(chunk), *self._count(usage_of_chunk(chunk), alone=True), failed_event(chunk)]
 
     def close(self) -> list[StreamEvent]:
         """Raises UpstreamTruncated when the answer was cut."""
