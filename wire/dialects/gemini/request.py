@@ -227,11 +227,12 @@ def _response_format(config: dict[str, Any]) -> ResponseFormat | None:
         schema = as_object(config["responseJsonSchema"], f"{path}.responseJsonSchema")
     elif "responseSchema" in config:
         schema = to_json_schema(config["responseSchema"], f"{path}.responseSchema")
+    other = None if mime in ("application/json", "text/plain") else mime
     if schema is not None:
-        return ResponseFormat(kind="json_schema", schema=schema, mime=mime)
+        return ResponseFormat(kind="json_schema", schema=schema, mime=other)
     if mime is None:
         return None
-    return ResponseFormat(kind="json_object" if mime == "application/json" else "text", mime=mime)
+    return ResponseFormat(kind="json_object" if mime == "application/json" else "text", mime=other)
 
 
 def _modalities(config: dict[str, Any]) -> tuple[str, ...]:

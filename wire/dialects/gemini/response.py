@@ -7,7 +7,7 @@ in `Response.extra`; grounding and citations are read into the text's citations 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import structs
@@ -39,7 +39,7 @@ from wire.neutral import (
     ToolCall,
 )
 
-TOP_FIELDS = frozenset({"candidates", "usageMetadata", "modelVersion", "responseId"})
+TOP_FIELDS = frozenset({"candidates", "usageMetadata", "modelVersion", "responseId", "createTime"})
 CANDIDATE_FIELDS = frozenset({"content", "finishReason", "finishMessage", "index", "logprobsResult"})
 
 
@@ -84,9 +84,9 @@ def blocked(feedback: Any) -> Finish:
 
 
 def unix_seconds(stamp: Any) -> int | None:
-    """Of `createTime` (RFC 3339; Vertex)."""
+    """Of `createTime` (RFC 3339, always in UTC; Vertex)."""
     try:
-        return int(datetime.fromisoformat(stamp).timestamp()) if isinstance(stamp, str) else None
+        return int(datetime.fromisoformat(stamp).replace(tzinfo=UTC).timestamp()) if isinstance(stamp, str) else None
     except ValueError:
         return None
 
@@ -156,6 +156,8 @@ def render_response(response: Response, stamp: Stamp) -> Rendered:
         body = {}
     if own:
         body.update(response.extra)
+        if response.created is not None:
+            body["createTime"] = datetime.fromtimestamp(response.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     else:
         dropped.extend(f"extra.{name}" for name in response.extra)
     if response.usage is not None:

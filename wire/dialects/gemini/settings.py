@@ -77,11 +77,12 @@ def render_settings(request: Request, body: dict[str, Any], dropped: list[str]) 
 
 
 def _add_format(wanted: ResponseFormat, config: dict[str, Any], dropped: list[str], *, own: bool) -> None:
-    if own:
-        if wanted.mime is not None:
-            config["responseMimeType"] = wanted.mime
+    if wanted.mime is not None:
+        config["responseMimeType"] = wanted.mime
     elif wanted.kind != "text":
         config["responseMimeType"] = "application/json"
+    elif own:
+        config["responseMimeType"] = "text/plain"
     if wanted.schema is None:
         return
     schema = wanted.schema

@@ -143,7 +143,7 @@ class GeminiStreamParser:
 
     def _note(self, body: dict[str, Any]) -> None:
         for name, value in body.items():
-            if name not in TOP_FIELDS and name != "createTime":  # that is in `Started`
+            if name not in TOP_FIELDS:
                 self._extra[name] = value
                 if name == "promptFeedback":
                     self._feedback = value
