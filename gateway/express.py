@@ -178,8 +178,9 @@ class Express:
     def _observe(self, method: str, route: str, answer: Answer, seconds: float) -> None:
         status = answer.status or 500
         self._metrics.request(method, route, status, seconds)
-        # Probes come every few seconds; they are worth a line only when somebody looks for one.
-        level = logging.DEBUG if route.startswith("/health") and status == 200 else logging.INFO
+        # Probes and the page's files are worth a line only when something is wrong with them.
+        quiet = method in ("GET", "HEAD") and status < 400 and (route == "other" or route.startswith("/health"))
+        level = logging.DEBUG if quiet else logging.INFO
         access.log(
             level,
             "%s %s %d %.1fms request_id=%s%s",

@@ -15,6 +15,7 @@ from gateway.routing.resolve import RoutingTable, Target
 from gateway.settings import ModelSettings, PriceSettings, Settings
 
 Now = Callable[[], datetime]
+NO_MODEL = "default"  # what stands in the list for a provider that has no model just now
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +57,17 @@ class Models:
         self._catalogue = catalogue
         self._now = now
         self._created = int(now().timestamp())
-        self._table = RoutingTable(providers, settings.models, self._find_bare)
+        self._table = RoutingTable(providers, settings.models, self._find_bare, self._default_model)
         self.discovered: dict[str, Sequence[str]] = {}
         self.down: dict[str, str] = {}
 
     def resolve(self, asked: str) -> Sequence[Target]:
-        """Targets in order of preference, at least one. Raises NotFound."""
-        target = self._table.resolve(asked)
-        if target.provider.name in self.discovered and target.model == target.provider.name:
-            models = self.discovered[target.provider.name]
-            target = Target(target.provider, models[0] if models else target.model, asked)
-        return (target,)
+        """Targets in order of preference, at least one; those that cannot serve just now only if none can.
+
+        Raises NotFound.
+        """
+        targets = self._table.resolve(asked)
+        return [target for target in targets if self.unavailable(target.provider) is None] or targets[:1]
 
     def price(self, target: Target) -> Price | None:
         """What the target costs now; None when nobody knows. The operator's word beats the catalogue's."""
@@ -98,11 +99,13 @@ class Models:
                 rows += self._discovered_rows(provider)
             else:
                 entries = self._catalogue.models(provider.row.name, self._now())
+                # What a bare provider name means comes first: it is what a newcomer should meet.
+                entries.sort(key=lambda entry: entry.model != provider.default_model)
                 rows += [self._row(provider, entry) for entry in entries if not entry.deprecated]
         return rows
 
     def _alias_row(self, name: str, alias: ModelSettings) -> ListedModel:
-        target = self._table.resolve(name)
+        target = self._table.resolve(name)[0]
         entry = self._entry(target.provider, target.model)
         price = self.price(target)
         return ListedModel(
@@ -140,7 +143,7 @@ class Models:
                 max_output_tokens=None,
                 pricing=to_config(FREE),
             )
-            for model in (names or ("default",))
+            for model in (names or (NO_MODEL,))
         ]
 
     def unavailable(self, provider: Provider) -> str | None:
@@ -150,7 +153,16 @@ class Models:
     def _entry(self, provider: Provider, model: str) -> CatalogueEntry | None:
         return self._catalogue.lookup(provider.row.name, model, self._now())
 
+    def _default_model(self, provider: Provider) -> str | None:
+        found = self.discovered.get(provider.name)
+        if found is None:
+            return provider.default_model
+        return found[0] if found else provider.default_model or NO_MODEL
+
     def _find_bare(self, model: str, among: Collection[str]) -> str | None:
+        for kind in among:
+            if any(model in self.discovered.get(name, ()) for name, p in self.providers.items() if p.row.name == kind):
+                return kind
         return self._catalogue.find_provider(model, among)
 
 

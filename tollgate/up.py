@@ -14,7 +14,7 @@ from gateway.__main__ import check_folder, overrides_of
 from gateway.accounts.bootstrap import read_bootstrap, read_or_make
 from gateway.observability import logs
 from gateway.settings import Settings, load
-from tollgate.link import link_of
+from tollgate.link import link_of, note_address
 from tollgate.supervisor import FailedToStart, Service, Supervisor
 
 _PAGES = (Path(__file__).parent / "page", Path(__file__).parents[1] / "ui" / "public")
@@ -32,6 +32,7 @@ def main(options: argparse.Namespace) -> int:
     logs.configure(settings.log_level)
     check_folder(settings.data_dir, "data_dir")
     read_or_make(settings)
+    note_address(settings)
     try:
         return asyncio.run(_run(options, settings))
     except FailedToStart as error:

@@ -7,14 +7,15 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import MutableHeaders
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import Message, Receive, Scope, Send
 
 # The same headers as ui/nginx.conf: nothing inline, nothing from elsewhere, unhashed modules are revalidated.
 _HEADERS = {
     "content-security-policy": (
-        "default-src 'self'; img-src 'self' data: https:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; "
-        "form-action 'none'"
+        "default-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'; "
+        "require-trusted-types-for 'script'; trusted-types 'none'"
     ),
     "cache-control": "no-cache",
 }
@@ -35,7 +36,7 @@ def mount(api: FastAPI, folder: Path | None) -> None:
     if folder is None:
         api.add_api_route("/", _to_docs, include_in_schema=False)
     else:
-        api.mount("/", _Page(directory=folder, html=True), name="page")
+        api.mount("/", GZipMiddleware(_Page(directory=folder, html=True), minimum_size=500), name="page")
 
 
 async def _to_docs() -> RedirectResponse:

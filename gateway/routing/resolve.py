@@ -24,23 +24,33 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class RoutingTable:
-    """`find_bare(model, among)` says which of the providers named has a catalogue model of that id."""
+    """`find_bare(model, among)` says which of these kinds of providers has a model of that id; `default_model` which
+    one a bare provider name means."""
 
     providers: Mapping[str, Provider]
     aliases: Mapping[str, ModelSettings]
     find_bare: Callable[[str, Collection[str]], str | None]
+    default_model: Callable[[Provider], str | None]
 
-    def resolve(self, asked: str) -> Target:
-        """Raises NotFound. An unavailable provider still resolves: the call then says why it cannot be made."""
+    def resolve(self, asked: str) -> tuple[Target, ...]:
+        """Targets in the order in which they are to be tried, at least one. Raises NotFound.
+
+        An unavailable provider still resolves: the call then says why it cannot be made.
+        """
         if alias := self.aliases.get(asked):
-            return Target(self._provider(alias.provider, asked), alias.model, asked, alias)
+            first = Target(self._provider(alias.provider, asked), alias.model, asked, alias)
+            others = (Target(self._provider(each.provider, asked), each.model, asked) for each in alias.fallbacks)
+            return (first, *others)
+        return (self._single(asked),)
+
+    def _single(self, asked: str) -> Target:
         prefix, model = _split(asked)
         if model and (provider := self._named(prefix)):
             return Target(provider, model, asked)
         if target := self._bare_model(asked):
             return target
-        if (provider := self._named(asked)) and provider.default_model:
-            return Target(provider, provider.default_model, asked)
+        if (provider := self._named(asked)) and (default := self.default_model(provider)):
+            return Target(provider, default, asked)
         raise _unknown(asked)
 
     def _named(self, name: str) -> Provider | None:

@@ -59,11 +59,19 @@ class ProviderSettings(Section):
     location: str | None = None  # any-llm, vertexai
 
 
-class ModelSettings(Section):
-    """An alias: what callers may ask for, and who answers. Facts override the catalogue's."""
+class FallbackSettings(Section):
+    """A target that is asked when those before it failed."""
 
     provider: str
     model: str
+
+
+class ModelSettings(Section):
+    """An alias: what callers may ask for, and who answers. Facts override the catalogue's, for the first target."""
+
+    provider: str
+    model: str
+    fallbacks: tuple[FallbackSettings, ...] = ()
     context_window: int | None = Field(default=None, gt=0)
     max_output_tokens: int | None = Field(default=None, gt=0)
     pricing: PriceSettings | None = None
