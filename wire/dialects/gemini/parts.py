@@ -54,6 +54,8 @@ _MAGIC = {
     b"%PDF": "application/pdf",
     b"ID3": "audio/mpeg",
     b"\xff\xfb": "audio/mpeg",
+    b"\xff\xf3": "audio/mpeg",
+    b"\xff\xf2": "audio/mpeg",
     b"OggS": "audio/ogg",
     b"fLaC": "audio/flac",
 }
