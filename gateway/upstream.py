@@ -33,6 +33,7 @@ class UpstreamRequest:
     url: str
     headers: Sequence[tuple[str, str]]
     body: bytes | None = None
+    stream: bool = False  # the answer is to be read as it arrives
 
 
 class UpstreamResponse:
@@ -87,6 +88,9 @@ class Upstream:
         builder = self._client.request(request.method, request.url).headers(list(request.headers))
         if request.body is not None:
             builder = builder.body_bytes(request.body)
+        if request.stream:
+            # Else the library reads 64 KiB ahead before it gives the first byte: a stream would arrive all at once.
+            builder = builder.streamed_read_buffer_limit(0)
         exchange = builder.build_streamed()
         try:
             response = await exchange.__aenter__()

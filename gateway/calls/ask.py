@@ -76,7 +76,7 @@ def _check_turns(body: dict[str, Any], surface: Surface) -> None:
     alternatives = ("generateContentRequest", "prompt", "previous_response_id", "conversation")
     if turns is None and isinstance(surface, CountSurface) and any(name in body for name in alternatives):
         return
-    if turns is None and surface.turns == "input" and any(name in body for name in alternatives[1:]):
+    if not turns and surface.turns == "input" and any(body.get(name) for name in alternatives[1:]):
         return
     if not turns or (is_list and not isinstance(turns, list)):
         raise BadRequest(f"'{surface.turns}' is required and must not be empty", param=surface.turns)

@@ -45,10 +45,11 @@ def prepare_forward(ask: Ask, surface: ForwardSurface, target: Target) -> Prepar
     url = provider.url(surface.operation, quote(target.model, safe=""))
     if surface.form:
         body = replace_field(ask.raw, boundary_of(ask.content_type), "model", target.model)
-        request = UpstreamRequest("POST", url, upstream_headers(provider, [], ask.content_type), body)
+        request = UpstreamRequest("POST", url, upstream_headers(provider, [], ask.content_type), body, ask.stream)
         return Prepared(request, Passing(_READER))
     body, added = _rewritten(ask, surface, target)
-    request = UpstreamRequest("POST", url, upstream_headers(provider, []), body)
+    streamed = ask.stream or surface.operation == "audio_speech"
+    request = UpstreamRequest("POST", url, upstream_headers(provider, []), body, streamed)
     if surface.operation == "responses_compact":
         return Prepared(request, Passing(surface.dialect))
     return Prepared(request, Passing(_READER, hide_usage=added))

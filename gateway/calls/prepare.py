@@ -54,11 +54,11 @@ def prepare_chat(ask: Ask, surface: ChatSurface, target: Target, passed: list[tu
             ask.raw, model=target.model, quirks=provider.row.quirks, include_usage=ask.stream
         )
         headers = upstream_headers(provider, passed)
-        request = UpstreamRequest("POST", chat_url(target, caller, ask.stream), headers, body)
+        request = UpstreamRequest("POST", chat_url(target, caller, ask.stream), headers, body, ask.stream)
         return Prepared(request, Passing(caller, hide_usage=added))
     upstream = DIALECTS[provider.dialects[0]]
     body, headers, dropped = _translate(ask, caller, target, upstream)
-    request = UpstreamRequest("POST", chat_url(target, upstream, ask.stream), headers, body)
+    request = UpstreamRequest("POST", chat_url(target, upstream, ask.stream), headers, body, ask.stream)
     return Prepared(request, Translating(upstream, caller, include_usage=ask.include_usage), dropped)
 
 

@@ -45,8 +45,10 @@ class RedisStream:
     def __init__(self, url: str, *, stream: str = "tollgate:usage", timeout: float = 2.0) -> None:
         self.stream = stream
         self._timeout = timeout
+        # No socket_timeout: redis-py writes under it with asyncio.wait_for, which swallows cancellation on Python 3.11.
+        # `_ask` bounds every question instead.
         self._client: Redis = Redis.from_url(
-            url, socket_timeout=timeout, socket_connect_timeout=timeout, max_connections=2
+            url, socket_timeout=None, socket_connect_timeout=timeout, max_connections=2, retry=None
         )
         self._ship = self._client.register_script(_SHIP)
 

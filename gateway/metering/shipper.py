@@ -151,7 +151,9 @@ class Shipper:
     # ------------------------------------------------------------------------------------------- life
     async def run(self) -> None:
         """Until cancelled. `ship_all` may be called meanwhile."""
-        while True:
+        task = asyncio.current_task()
+        # A cancellation that some library swallowed on the way still counts.
+        while task is None or not task.cancelling():
             try:
                 await self.turn()
             except Exception:
