@@ -17,6 +17,7 @@ up: ## Run Tollgate: gateway, page, usage worker, and the local model where ther
 test: setup ## Run the whole suite, with a real Redis and Postgres (ARGS="-k name")
 	@sh scripts/system-packages redis-server=redis-server '/usr/lib/postgresql/*/bin/initdb=postgresql' \
 	  node=nodejs chromium=chromium || echo "some tests will be skipped"
+	@sh scripts/setup-clients || echo "the tests of client libraries will be skipped"
 	@exec .venv/bin/python -m pytest $(ARGS)
 
 check: setup ## Lint, format, types, import direction, the page's JavaScript

@@ -106,7 +106,7 @@ def requirements(name: str) -> dict[str, str]:
     return {re.split(r"[=\[ ]", block)[0]: block for block in blocks if block.strip()}
 
 
-@pytest.mark.parametrize("name", [*LOCKS, "bootstrap"])
+@pytest.mark.parametrize("name", [*LOCKS, "bootstrap", "clients"])
 def test_every_locked_requirement_has_hashes_and_no_address(name: str) -> None:
     blocks = requirements(name)
     assert blocks
