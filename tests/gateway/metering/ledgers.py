@@ -34,6 +34,7 @@ class MemoryLedger:
 
     def store(self, event: UsageEvent, producer: str, segment: int) -> None:
         assert (event.producer, event.segment) == (producer, segment)
+        assert self.events.get(event.event_id, event) == event, "one id, two stories"
         if event.event_id not in self.events:
             self.events[event.event_id] = event
             self.stored[producer, segment] += 1

@@ -5,7 +5,9 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -243,6 +245,37 @@ def test_segments_are_released_and_the_folder_goes_with_the_last(tmp_path: Path)
     assert found.bytes_used == 0
     found.close()
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("fsync", ["always", 30])
+def test_an_os_crash_costs_only_calls_younger_than_the_last_sync(
+    tmp_path: Path, fsync: Literal["always"] | int
+) -> None:
+    """What was not synced is gone: the files as they were at the last sync are what the next gateway finds."""
+    spool = Spool(SpoolSettings(root=tmp_path / "before", fsync=fsync, segment_bytes=3_000))
+    spool.open()
+    metering = Metering(spool)
+    early = [begin(metering) for _ in range(20)]
+    deadline = time.monotonic() + 20
+    while sum(spool.durable_end(number) for number in segments(spool.folder)) < spool.bytes_used:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    late = [begin(metering) for _ in range(3)]
+    early[0].finish(SUCCESS)
+    after = tmp_path / "after" / spool.producer
+    after.mkdir(parents=True)
+    for number in segments(spool.folder):
+        durable = segment_path(spool.folder, number).read_bytes()[: spool.durable_end(number)]
+        segment_path(after, number).write_bytes(durable)
+    spool.close()
+    found = adopted(after)
+    check_whole(found)
+    rows = {event.event_id for event in spooled_events(after)}
+    assert {attempt.event_id for attempt in early} <= rows
+    if fsync == "always":
+        assert {attempt.event_id for attempt in late} <= rows
+        assert [event.event_id for event in spooled_events(after) if event.kind == "final"] == [early[0].event_id]
+    found.close()
 
 
 def test_other_folders_are_left_alone(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from gateway.metering.adoption import producers
 from gateway.metering.redis_stream import RedisStream, StreamUnavailable
@@ -49,11 +50,11 @@ async def running(
 @asynccontextmanager
 async def worker(ledger: MemoryLedger, url: str) -> AsyncIterator[Redis]:
     """Consumes the stream all the time, whatever happens to Redis."""
-    redis = Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1)
+    redis = Redis.from_url(url, socket_timeout=None, socket_connect_timeout=1)
 
     async def consume() -> None:
         while True:
-            with suppress(OSError, Exception):
+            with suppress(RedisError, OSError):
                 await ledger.consume(redis)
             await asyncio.sleep(0.02)
 
@@ -143,6 +144,26 @@ async def test_without_redis_it_only_deletes_what_the_ledger_has(spool: Spool, t
         ledger.read(tmp_path)
         await until(lambda: segments(spool.folder) == [2])
         assert set(ledger.events) == made
+
+
+@pytest.mark.parametrize("with_redis", [True, False])
+async def test_a_line_damaged_on_the_disk_does_not_keep_its_segment_for_ever(
+    spool: Spool, tmp_path: Path, redis_url: str, with_redis: bool
+) -> None:
+    made = settle(spool, 4)
+    spool.seal()
+    path = segment_path(spool.folder, 1)
+    whole = path.read_bytes().splitlines(keepends=True)
+    first = next(number for number, line in enumerate(whole) if line.startswith(b"E"))
+    whole[first] = whole[first].replace(b"success", b"SUCCESS").replace(b'"m"', b'"n"')
+    path.write_bytes(b"".join(whole))
+    ledger = MemoryLedger()
+    ledger.read(tmp_path) if not with_redis else None
+    async with running(spool, ledger, redis_url if with_redis else None) as shipper, worker(ledger, redis_url):
+        await until(lambda: segments(spool.folder) == [2])
+        assert shipper.counts.damaged == 1
+    assert len(ledger.events) == 3
+    assert set(ledger.events) < made
 
 
 async def test_a_ledger_that_is_away_keeps_the_segments_and_is_named(spool: Spool) -> None:
@@ -390,6 +411,23 @@ async def test_a_segment_that_cannot_be_read_does_not_end_the_task(
         assert shipper.unconfirmed == 1
         away.rename(path)
         await until(lambda: len(ledger.events) == 1)
+
+
+async def test_a_cancellation_that_a_library_swallows_still_ends_the_task(spool: Spool) -> None:
+    asked = asyncio.Event()
+
+    async def deaf(producer: str) -> Sequence[Receipt]:
+        asked.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return []
+
+    settle(spool, 1)
+    spool.seal()
+    task = asyncio.create_task(Shipper(spool, deaf, settings=QUICK).run())
+    await asked.wait()
+    task.cancel()
+    await asyncio.wait_for(task, 20)
 
 
 async def test_a_redis_that_is_not_there_is_told_by_its_error() -> None:
