@@ -90,7 +90,7 @@ async def run(settings: WorkerSettings) -> None:
         stack.callback(engine.dispose)
         if settings.port is not None:
             stack.callback(_serve_health(settings, meters).close)
-        store = Store(engine, now)
+        store, source = Store(engine, now), _source(settings, meters, stack)
         if not await _until_ready(engine, store, meters, stop):
             return
         upkeep = asyncio.create_task(Upkeep(engine, store, now, settings.retention_months).run(stop))
@@ -98,7 +98,7 @@ async def run(settings: WorkerSettings) -> None:
         cap = DeadLetterCap(settings.dead_letter_share)
         _log.info("moving events from %s", "the stream" if settings.redis_url else "the spool")
         try:
-            await Loop(_source(settings, meters, stack), store, meters, now, cap).run(stop)
+            await Loop(source, store, meters, now, cap).run(stop)
         finally:
             stop.set()
             await upkeep

@@ -34,6 +34,8 @@ class WorkerSettings:
             raise SettingsError("no source of events: give --redis-url or --spool-root")
         if not 1 <= self.batch <= 20_000:
             raise SettingsError(f"--batch must be between 1 and 20000, not {self.batch}")
+        if self.port is not None and not 0 <= self.port <= 65535:
+            raise SettingsError(f"--port must be between 0 and 65535, not {self.port}")
         if self.retention_months is not None and self.retention_months < 1:
             raise SettingsError("--retention-months must be at least 1; leave it out to keep everything")
         if not 0 < self.dead_letter_share <= 1:

@@ -115,11 +115,20 @@ class Store:
         return Saved(len(inserted), len(rows) + len(letters) - len(inserted) - len(buried), len(buried))
 
 
+# Gateways delete spool segments on the word of a receipt, so a commit must be on the disk when it returns, whatever the
+# server's default is. A stricter setting than `on` stays.
+_DURABLE = """set_config('synchronous_commit', CASE current_setting('synchronous_commit')
+    WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)"""
+
+
 def lock_ledger(connection: Connection, *, alone: bool = False) -> None:
-    """Hold the ledger to the end of the transaction, with other writers or alone. SQLite has one writer anyway."""
+    """Hold the ledger to the end of the transaction, with other writers or alone, and make its commit durable.
+
+    On SQLite there is one writer anyway, and `ledger.engine` makes every commit durable.
+    """
     if connection.dialect.name == "postgresql":
         lock = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
-        connection.execute(text(f"SELECT {lock}(:key)"), {"key": LEDGER_LOCK})
+        connection.execute(text(f"SELECT {lock}(:key), {_DURABLE}"), {"key": LEDGER_LOCK})
 
 
 def retained_from(connection: Connection) -> datetime | None:
