@@ -43,7 +43,11 @@ class ForwardReader:
 
 
 class ForwardMeter:
-    """One stream. It has ended with `[DONE]`, a finish reason, or an event that names itself done or completed."""
+    """One stream. It has ended with `[DONE]`, a finish reason, or an event that names itself done or completed.
+
+    Of a stream in which nothing looks like OpenAI's (Writer's completions are `{"value": ...}`), nobody can say more
+    than that its body came to a proper end.
+    """
 
     def __init__(self, *, hide_usage: bool) -> None:
         self.usage: Usage | None = None
@@ -54,6 +58,8 @@ class ForwardMeter:
         self.failed: UpstreamError | None = None
         self.ended = False
         self._hide_usage = hide_usage
+        self._known = False
+        self._spoke = False
 
     def feed(self, event: SseEvent) -> bool:
         """False for the usage chunk, where it was the gateway that asked for it."""
@@ -64,10 +70,12 @@ class ForwardMeter:
             return True
         if not isinstance(chunk, dict):
             return True
+        self._spoke = True
         if chunk.get("error") or event.event == "error":
             self.failed = OPENAI_CHAT.parse_error(502, {}, event.data or b"")
             return True
         kind = chunk.get("type")
+        self._known = self._known or isinstance(kind, str) or "choices" in chunk
         if isinstance(kind, str) and kind.endswith((".done", ".completed")):
             self.ended = True
         self.finish = _finish(chunk) or self.finish
@@ -81,8 +89,11 @@ class ForwardMeter:
 
     def close(self) -> None:
         """Raises UpstreamTruncated when the answer was cut."""
-        if not self.ended and self.failed is None:
+        if self.ended or self.failed is not None:
+            return
+        if self._known or not self._spoke:
             raise UpstreamTruncated("The upstream's stream ended before the answer was complete")
+        self.ended = True
 
 
 def read_usage(answer: Mapping[str, Any]) -> Usage | None:

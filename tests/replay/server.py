@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
@@ -46,12 +47,17 @@ class Call:
         """Whether the body or, as with Gemini, the path asks for a stream."""
         return self.path.endswith(":streamGenerateContent") or self._field("stream") is True
 
-    def _field(self, name: str) -> Any:
+    @cached_property
+    def _members(self) -> dict[str, Any]:
+        """Read once: a call is held against every route of its path."""
         try:
             loaded = json.loads(self.body)
         except ValueError:
-            return None
-        return loaded.get(name) if isinstance(loaded, dict) else None
+            return {}
+        return loaded if isinstance(loaded, dict) else {}
+
+    def _field(self, name: str) -> Any:
+        return self._members.get(name)
 
 
 @dataclass

@@ -7,6 +7,7 @@ numbers themselves, since a server's name says little about what it relays to:
 * xAI and Gemini's compatible endpoint leave reasoning out of `completion_tokens`, but not out of `total_tokens`.
 * Mistral leaves audio out of `prompt_tokens`, but not out of `total_tokens`.
 * A part that is larger than its whole cannot be within it: servers that relay Anthropic's counts unchanged.
+* OpenRouter may count the same tokens as read from the cache and as written to it; both are charged, within the prompt.
 """
 
 from __future__ import annotations
@@ -34,8 +35,10 @@ def read_usage(native: Any, *, service_tier: Any = None, complete: bool = True) 
     write_5m, write_1h = _cache_writes(native, prompt)
     input_audio = _count(prompt, "audio_tokens")
     total_input = _count(native, "prompt_tokens")
-    if read + write_5m + write_1h > total_input:
-        total_input += read + write_5m + write_1h
+    written = write_5m + write_1h
+    relayed = "cache_read_input_tokens" in native or "cache_creation_input_tokens" in native
+    if (read + written if relayed else max(read, written)) > total_input:
+        total_input += read + written
     if input_audio > total_input:
         total_input += input_audio
     output, reasoning = _output(native, completion, total_input)
