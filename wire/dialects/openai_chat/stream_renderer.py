@@ -25,7 +25,6 @@ from wire.neutral import (
     BlockStart,
     BlockStop,
     CitationDelta,
-    Ended,
     Extra,
     Failed,
     Finish,
@@ -110,9 +109,8 @@ class ChatStreamRenderer:
                 return b"data: " + orjson.dumps(render_failed(event)) + b"\n\n"
             case Extra():
                 return self._extra(event)
-            case Ended():
-                self._drop_all(event.extra)
-                return b""
+        self._drop_all(event.extra)
+        return b""
 
     def close(self) -> bytes:
         if not self._include_usage or self._usage is None:
