@@ -62,12 +62,14 @@ def _recordings() -> list[dict[str, Any]]:
 def place(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Deployment, Upstream]]:
-    urls: dict[str, str] = {}
-    if request.param == "stack":
-        urls["redis_url"] = request.getfixturevalue("redis_server_url")
-        urls["database_url"] = request.getfixturevalue("module_postgres_url")
+    stack = request.param == "stack"
+    redis_url = request.getfixturevalue("redis_server_url") if stack else None
+    database_url = request.getfixturevalue("module_postgres_url") if stack else None
     folder: Path = tmp_path_factory.mktemp(request.param)
-    with Upstream() as upstream, Deployment(folder, upstream.url, **urls) as deployment:
+    with (
+        Upstream() as upstream,
+        Deployment(folder, upstream.url, redis_url=redis_url, database_url=database_url) as deployment,
+    ):
         yield deployment, upstream
 
 
