@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+from hypothesis import settings
 from redis import Redis
 
 from tests.replay import Upstream
@@ -19,6 +20,10 @@ from tests.services import (
     session_postgres,
     session_redis,
 )
+
+# On a busy machine any example may be slow; how long one takes is not what these tests are about.
+settings.register_profile("tollgate", deadline=None)
+settings.load_profile("tollgate")
 
 
 @pytest.fixture(scope="session")
