@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from sqlalchemy import Engine
 from starlette.exceptions import HTTPException
 
 from gateway import __version__
@@ -25,10 +26,11 @@ from gateway.express import Express, Inference, Lanes, error_headers, plain_erro
 from gateway.health import Health
 from gateway.metering.redis_stream import RedisStream
 from gateway.metering.settlement import Metering
-from gateway.metering.shipper import Shipper
+from gateway.metering.shipper import ReceiptReader, Shipper
 from gateway.metering.spool import Spool, SpoolSettings
 from gateway.models import Models
 from gateway.observability.metrics import Metrics
+from gateway.observability.spool_metrics import SpoolCollector
 from gateway.parts import Parts
 from gateway.routes import inference, keys, models, ops, page, usage
 from gateway.routing.providers import Provider, build_providers
@@ -78,7 +80,7 @@ class _Machine:
         ledger = make_engine(settings.ledger_url)
         self._spool = Spool(_spool_settings(settings))
         stream = RedisStream(settings.redis_url) if settings.redis_url else None
-        self._shipper = Shipper(self._spool, lambda producer: asyncio.to_thread(receipts, ledger, producer), stream)
+        self._shipper = Shipper(self._spool, _receipt_reader(ledger), stream)
         self._upstream = Upstream(settings.upstream)
         self._objects = ProviderObjects(self._store)
         known = Models(settings, _providers(settings), catalogue(), lambda: datetime.now(UTC))
@@ -87,6 +89,7 @@ class _Machine:
         metering = Metering(self._spool)
         metrics = Metrics()
         metering.on_event(metrics.event)
+        metrics.registry.register(SpoolCollector(self._spool, self._shipper))
         calls = Calls(
             keys=keys,
             models=known,
@@ -122,6 +125,10 @@ class _Machine:
         await self._shipper.close()
         await asyncio.to_thread(self._spool.close)
         await self._upstream.close()
+
+
+def _receipt_reader(ledger: Engine) -> ReceiptReader:
+    return lambda producer, first: asyncio.to_thread(receipts, ledger, producer, first_segment=first)
 
 
 def _providers(settings: Settings) -> dict[str, Provider]:

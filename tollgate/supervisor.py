@@ -73,6 +73,8 @@ class Supervisor:
             service.module,
             *service.arguments,
             env={**os.environ, **service.environment},
+            # Ctrl-C reaches the supervisor alone: it ends the services in their order.
+            process_group=0,
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
         self._running[service.name] = process

@@ -150,7 +150,7 @@ _STANDARD = (
         paths=OPENAI_PATHS,
         quirks=_COMPATIBLE,
         environment=("UPSTAGE_API_KEY",),
-        default_model="solar-pro2",
+        default_model="solar-pro4",
         docs="https://console.upstage.ai/api/chat",
     ),
     ProviderRow(

@@ -25,7 +25,7 @@ from usage_contract.spool import read_lines, segment_path
 
 log = logging.getLogger(__name__)
 
-ReceiptReader = Callable[[str], Awaitable[Sequence[Receipt]]]
+ReceiptReader = Callable[[str, int], Awaitable[Sequence[Receipt]]]  # producer, first segment wanted
 
 _BATCH_EVENTS: Final = 128
 _BATCH_BYTES: Final = 512 * 1024
@@ -341,21 +341,20 @@ class Shipper:
         for track in list(self._tracks):
             sealed = track.source.sealed()
             if sealed:
-                receipts = await self._read_receipts(
-                    track.source.producer, needed=any(s.events for s in sealed.values())
-                )
+                needed = any(each.events for each in sealed.values())
+                receipts = await self._read_receipts(track.source.producer, min(sealed), needed=needed)
                 if receipts is None:
                     return
                 await self._release(track, sealed, receipts)
             if track.source is not self._spool and not track.source.sealed():
                 await self._finish(track)
 
-    async def _read_receipts(self, producer: str, *, needed: bool) -> dict[int, int] | None:
+    async def _read_receipts(self, producer: str, first: int, *, needed: bool) -> dict[int, int] | None:
         """Events that are safe, by segment; None when the ledger does not say."""
         if not needed:
             return {}
         try:
-            receipts = await self._receipts(producer)
+            receipts = await self._receipts(producer, first)
         except Exception as error:  # noqa: BLE001 - whatever a database raises: the segments stay
             if self._ledger_trouble is None:
                 log.warning("receipts cannot be read, the spool keeps everything: %s", error)

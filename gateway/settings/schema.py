@@ -82,9 +82,9 @@ class SpoolSection(Section):
 
     folder: Path | None = None  # default: <data folder>/spool
     fsync: Literal["never", "always"] | Annotated[int, Field(ge=1, le=60_000)] = 50  # milliseconds
-    segment_bytes: int = Field(default=4 * 1024 * 1024, ge=4096)
-    segment_seconds: float = Field(default=2.0, gt=0)
-    quota_bytes: int = Field(default=2 * 1024**3, ge=65536)
+    segment_bytes: int = Field(default=8 * 1024 * 1024, ge=4096)
+    segment_seconds: float = Field(default=10.0, gt=0)
+    quota_bytes: int = Field(default=4 * 1024**3, ge=65536)
     on_full: Literal["refuse", "unmetered"] = "refuse"
 
 

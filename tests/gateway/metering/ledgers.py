@@ -39,7 +39,7 @@ class MemoryLedger:
             self.events[event.event_id] = event
             self.stored[producer, segment] += 1
 
-    async def receipts(self, producer: str) -> Sequence[Receipt]:
+    async def receipts(self, producer: str, first: int) -> Sequence[Receipt]:
         self.asked += 1
         return [
             Receipt(producer=name, segment=segment, stored=count, dead_lettered=0)

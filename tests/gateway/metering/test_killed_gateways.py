@@ -33,7 +33,7 @@ from gateway.metering.shipper import Shipper, ShipperSettings
 from gateway.metering.spool import Spool, SpoolSettings
 from tests.gateway.metering.ledgers import SUCCESS, begin
 
-async def no_receipts(producer):
+async def no_receipts(producer, first):
     return []
 
 async def main(root, noted, url, fsync):

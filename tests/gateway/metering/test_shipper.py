@@ -125,7 +125,7 @@ async def test_nothing_is_deleted_before_the_receipts_add_up(spool: Spool, redis
 
 async def test_dead_letters_count_as_safe(spool: Spool, redis_url: str) -> None:
     class Refusing(MemoryLedger):
-        async def receipts(self, producer: str) -> Sequence[Receipt]:
+        async def receipts(self, producer: str, first: int) -> Sequence[Receipt]:
             return [Receipt(producer=producer, segment=1, stored=1, dead_lettered=2)]
 
     async with running(spool, Refusing(), redis_url):
@@ -170,10 +170,10 @@ async def test_a_ledger_that_is_away_keeps_the_segments_and_is_named(spool: Spoo
     class Away(MemoryLedger):
         away = True
 
-        async def receipts(self, producer: str) -> Sequence[Receipt]:
+        async def receipts(self, producer: str, first: int) -> Sequence[Receipt]:
             if self.away:
                 raise ConnectionError("no route")
-            return await super().receipts(producer)
+            return await super().receipts(producer, first)
 
     ledger = Away()
     async with running(spool, ledger, None) as shipper:
@@ -416,7 +416,7 @@ async def test_a_segment_that_cannot_be_read_does_not_end_the_task(
 async def test_a_cancellation_that_a_library_swallows_still_ends_the_task(spool: Spool) -> None:
     asked = asyncio.Event()
 
-    async def deaf(producer: str) -> Sequence[Receipt]:
+    async def deaf(producer: str, first: int) -> Sequence[Receipt]:
         asked.set()
         with suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
