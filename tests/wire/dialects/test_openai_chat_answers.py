@@ -464,7 +464,7 @@ def test_parts_become_fields() -> None:
 
 
 def test_reasoning_is_shown_and_its_proof_kept() -> None:
-    plain = message_of(Thinking(text="why", origin="gemini"), Text(text="a"))
+    plain = message_of(Thinking(text="why", origin="openai_chat"), Text(text="a"))
     assert plain["reasoning_content"] == "why"
     assert "reasoning_details" not in plain
     signed = message_of(
@@ -528,10 +528,12 @@ def test_finish_reasons_in_openais_words(reason: FinishReason, word: str) -> Non
     assert render(Text(text="a"), reason=reason)[0]["choices"][0]["finish_reason"] == word
 
 
-def test_a_stop_sequence_is_named_as_vllm_does() -> None:
-    finish = Finish(reason="stop_sequence", stop_sequence="END")
+def test_what_openais_word_leaves_out_stands_beside_it() -> None:
+    finish = Finish(reason="stop_sequence", stop_sequence="END", native="stop_sequence")
     response = Response(dialect="gemini", id=None, model=None, choices=(Choice(parts=(), finish=finish),), usage=None)
-    assert DIALECT.render_response(response, STAMP).body["choices"][0]["stop_reason"] == "END"
+    (choice,) = DIALECT.render_response(response, STAMP).body["choices"]
+    assert (choice["finish_reason"], choice["stop_reason"]) == ("stop", "END")
+    assert choice["native_finish_reason"] == "stop_sequence"
 
 
 def test_usage_of_another_dialect() -> None:

@@ -675,11 +675,7 @@ def test_reasoning_is_shown_and_its_proof_told() -> None:
                 {"type": "reasoning.text", "text": "why", "format": "anthropic-claude-v1", "index": 0}
             ],
         },
-        {
-            "reasoning_details": [
-                {"format": "anthropic-claude-v1", "index": 0, "type": "reasoning.text", "signature": "s"}
-            ]
-        },
+        {"reasoning_details": [{"index": 0, "type": "reasoning.text", "signature": "s"}]},
         {
             "reasoning_details": [
                 {"format": "anthropic-claude-v1", "index": 1, "type": "reasoning.encrypted", "data": "b"}

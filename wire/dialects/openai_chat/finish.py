@@ -59,5 +59,13 @@ def read_finish(choice: dict[str, Any], index: int, *, calls_tools: bool) -> Fin
     )
 
 
-def write_reason(finish: Finish) -> str:
-    return _WORDS[finish.reason]
+def write_finish(finish: Finish) -> dict[str, Any]:
+    """The members of a choice that say why it ended. Compatible servers' fields tell what OpenAI's word leaves out:
+    vLLM's `stop_reason` which stop sequence it was, OpenRouter's `native_finish_reason` the upstream's own word."""
+    word = _WORDS[finish.reason]
+    written: dict[str, Any] = {"finish_reason": word}
+    if finish.stop_sequence is not None:
+        written["stop_reason"] = finish.stop_sequence
+    if finish.reason != word and finish.native is not None:
+        written["native_finish_reason"] = finish.native
+    return written

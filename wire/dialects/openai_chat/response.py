@@ -14,7 +14,7 @@ from wire.dialect import Facts, Rendered
 from wire.dialects.openai_chat.citations import read_annotations, write_annotation
 from wire.dialects.openai_chat.conversation import thought_signature
 from wire.dialects.openai_chat.errors import in_band_error
-from wire.dialects.openai_chat.finish import read_finish, write_reason
+from wire.dialects.openai_chat.finish import read_finish, write_finish
 from wire.dialects.openai_chat.measure import calls_tools, text_bytes
 from wire.dialects.openai_chat.media import data_url, read_image
 from wire.dialects.openai_chat.messages import ANSWER_FIELDS, read_answer
@@ -165,10 +165,8 @@ def _render_choice(choice: Choice, ordinal: int, own: bool, dropped: list[str]) 
         "index": ordinal,
         "message": _render_message(choice.parts, dropped),
         "logprobs": choice.logprobs,
-        "finish_reason": write_reason(choice.finish),
+        **write_finish(choice.finish),
     }
-    if choice.finish.stop_sequence is not None:
-        rendered["stop_reason"] = choice.finish.stop_sequence  # vLLM's field: OpenAI does not tell which one it was
     extra = dict(choice.extra or {})
     if own:
         rendered["message"] |= extra.pop("message", {})

@@ -207,6 +207,8 @@ class ChoiceStream:
         where = f"{_PATH}.reasoning_details[]"
         data, signature = text_or_none(entry, "data", where), text_or_none(entry, "signature", where)
         item_id = text_or_none(entry, "id", where)
+        if self._detail and same_block(self._detail, entry):
+            entry = {**entry, "format": entry.get("format") or self._detail.get("format")}
         origin = origin_of(entry)
         if origin == "gemini" and data is not None:
             if item_id is not None:  # OpenRouter: the proof of the tool call of this id

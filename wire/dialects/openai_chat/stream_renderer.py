@@ -14,7 +14,7 @@ from msgspec import Struct
 from wire.dialects.openai_chat.citations import write_annotation
 from wire.dialects.openai_chat.conversation import thought_signature
 from wire.dialects.openai_chat.errors import render_error, render_failed
-from wire.dialects.openai_chat.finish import write_reason
+from wire.dialects.openai_chat.finish import write_finish
 from wire.dialects.openai_chat.response import render_answered_audio, render_answered_image, render_call
 from wire.dialects.openai_chat.thinking import detail_head, has_format, text_detail
 from wire.dialects.openai_chat.usage import render_usage
@@ -52,7 +52,11 @@ _TEXT_FIELDS: dict[BlockKind, bytes] = {
 
 
 class _Block(Struct):
-    """`ordinal` counts blocks of its kind within the choice, `offset` the characters of content before it."""
+    """`ordinal` counts blocks of its kind within the choice, `offset` the characters of content before it.
+
+    `introduced`: whose reasoning it is has been said. OpenAI's SDK joins the strings of all pieces of one index, so it
+    is said once.
+    """
 
     kind: BlockKind
     choice: int
@@ -62,6 +66,7 @@ class _Block(Struct):
     prefix: bytes  # of a text delta, up to the text
     suffix: bytes
     length: int = 0
+    introduced: bool = False
 
 
 class ChatStreamRenderer:
@@ -83,6 +88,7 @@ class ChatStreamRenderer:
         self._counts: dict[tuple[int, BlockKind], int] = {}
         self._content: dict[int, int] = {}
         self._greeted: set[int] = set()
+        self._annotations: dict[int, list[dict[str, Any]]] = {}
 
     def feed(self, event: StreamEvent) -> bytes:
         match event:
@@ -123,15 +129,14 @@ class ChatStreamRenderer:
 
     # ------------------------------------------------------------------------------------------------- chunks
     def _chunk(
-        self, choice: int, delta: bytes, *, finish: bytes = b"null", logprobs: bytes = b"null", rest: bytes = b""
+        self, choice: int, delta: bytes, *, logprobs: bytes = b"null", finish: bytes = b'"finish_reason":null'
     ) -> bytes:
-        return b'%b{"index":%d,"delta":%b,"logprobs":%b,"finish_reason":%b%b}]%b' % (
+        return b'%b{"index":%d,"delta":%b,"logprobs":%b,%b}]%b' % (
             self._head,
             choice,
             delta,
             logprobs,
             finish,
-            rest,
             self._tail,
         )
 
@@ -146,16 +151,16 @@ class ChatStreamRenderer:
         block.length += len(event.text)
         delta = block.prefix + orjson.dumps(event.text) + block.suffix
         if block.kind == "thinking" and has_format(block.part):
-            detail = {**text_detail(block.part, event.text), **detail_head(block.part, block.ordinal)}
+            detail = {**text_detail(block.part, event.text), **_detail_head(block)}
             delta = delta[:-1] + b',"reasoning_details":[' + orjson.dumps(detail) + b"]}"
         if event.logprobs is None:
             return self._chunk(block.choice, delta)
         return self._chunk(block.choice, delta, logprobs=orjson.dumps(event.logprobs))
 
     def _finish(self, event: Finish) -> bytes:
-        # vLLM's field: OpenAI does not tell which stop sequence it was.
-        rest = b"" if event.stop_sequence is None else b',"stop_reason":' + orjson.dumps(event.stop_sequence)
-        return self._chunk(event.choice, b"{}", finish=orjson.dumps(write_reason(event)), rest=rest)
+        noted = self._annotations.pop(event.choice, None)
+        before = self._chunk(event.choice, orjson.dumps({"annotations": noted})) if noted else b""
+        return before + self._chunk(event.choice, b"{}", finish=orjson.dumps(write_finish(event))[1:-1])
 
     def _extra(self, event: Extra) -> bytes:
         if event.name == "logprobs":
@@ -181,7 +186,7 @@ class ChatStreamRenderer:
             case Text() | Refusal() | Thinking():
                 return self._known_text(event.block, part)
             case Image():
-                return self._delta(block, {"images": [render_answered_image(part)]})
+                return self._delta(block, {"images": [{**render_answered_image(part), "index": ordinal}]})
             case Audio():
                 return self._delta(block, {"audio": render_answered_audio(part)})
             case _:
@@ -215,7 +220,7 @@ class ChatStreamRenderer:
             return self._delta(block, {"tool_calls": [call]})
         if block.kind != "thinking":
             return self._delta(block, {"extra_content": thought_signature(event.signature)})
-        detail = detail_head(block.part, block.ordinal)
+        detail = _detail_head(block)
         if event.opaque:
             detail |= {"type": "reasoning.encrypted", "data": event.signature}
         else:
@@ -223,12 +228,15 @@ class ChatStreamRenderer:
         return self._delta(block, {"reasoning_details": [detail]})
 
     def _citation(self, event: CitationDelta) -> bytes:
+        """Kept until the choice ends: OpenAI's SDK takes no second chunk of annotations."""
         block = self._blocks[event.block]
         lost: list[str] = []
         annotation = write_annotation(event.citation, block.offset, block.length, lost)
         for name in lost:
             self._drop(name)
-        return b"" if annotation is None else self._delta(block, {"annotations": [annotation]})
+        if annotation is not None:
+            self._annotations.setdefault(block.choice, []).append(annotation)
+        return b""
 
     def _delta(self, block: _Block, delta: dict[str, Any]) -> bytes:
         return self._chunk(block.choice, orjson.dumps(delta))
@@ -240,3 +248,10 @@ class ChatStreamRenderer:
     def _drop_all(self, extra: dict[str, Any]) -> None:
         for name in extra:
             self._drop(f"extra.{name}")
+
+
+def _detail_head(block: _Block) -> dict[str, Any]:
+    if block.introduced:
+        return {"index": block.ordinal}
+    block.introduced = True
+    return detail_head(block.part, block.ordinal)

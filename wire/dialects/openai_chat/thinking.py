@@ -78,8 +78,11 @@ def _checked_entry(item: Any, path: str) -> dict[str, Any]:
 
 
 def same_block(previous: dict[str, Any], entry: dict[str, Any]) -> bool:
-    """Entries of one reasoning block share its id or its index: text and signature, or summary and encrypted data."""
-    if previous.get("format") != entry.get("format"):
+    """Entries of one reasoning block share its id or its index: text and signature, or summary and encrypted data.
+
+    What one of them does not say (`format`, `id`) the other says for both.
+    """
+    if previous.get("format") and entry.get("format") and previous["format"] != entry["format"]:
         return False
     if previous.get("id") is not None and entry.get("id") is not None:
         return bool(previous["id"] == entry["id"])
@@ -134,8 +137,8 @@ def _last(entries: list[dict[str, Any]], key: str) -> Any:
 
 
 def needs_details(part: Thinking) -> bool:
-    """Something of it must come back that plain text cannot carry."""
-    return bool(part.signature or part.opaque or part.item_id or part.details)
+    """Something of it must come back that plain text cannot carry, be it whose reasoning it is."""
+    return bool(part.signature or part.opaque or part.item_id or part.details or has_format(part))
 
 
 def to_details(part: Thinking, index: int) -> list[dict[str, Any]]:
