@@ -7,7 +7,7 @@ PACKAGES := gateway ledger local_llm tollgate usage_contract usage_worker wire
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
-setup: ## Put everything that development needs into .venv and ui/node_modules
+setup: ## Put everything that development needs into .venv
 	@sh scripts/setup dev
 
 up: ## Run Tollgate: gateway, page, usage worker, and the local model where there is one (ARGS="--port 9000")
@@ -23,7 +23,7 @@ test: setup ## Run the whole suite, with a real Redis and Postgres (ARGS="-k nam
 check: setup ## Lint, format, types, import direction, the page's JavaScript
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy $(PACKAGES) tests
+	.venv/bin/mypy $(PACKAGES) bench tests
 	.venv/bin/lint-imports
 	.venv/bin/python -m pytest -q -p no:cacheprovider tests/test_architecture.py
 	sh scripts/check-page
@@ -31,8 +31,8 @@ check: setup ## Lint, format, types, import direction, the page's JavaScript
 lock: setup ## Write the lock files again (ARGS="--upgrade" takes the newest versions)
 	@sh scripts/lock $(ARGS)
 
-bench: setup ## Measure, beside nginx and where they are installed the peers
-	@exec .venv/bin/python -m bench $(ARGS)
+bench: setup ## Measure the usage worker (ARGS="--events 200000")
+	@exec .venv/bin/python -m bench.worker $(ARGS)
 
-compose-test: ## Build and start the stack, follow a call to its row in the ledger, and take it down again
+compose-test: setup ## Build and start the stack, follow a call to its row in the ledger, and take it down again
 	@sh tests/e2e/compose/run
