@@ -54,8 +54,8 @@ _TEXT_FIELDS: dict[BlockKind, bytes] = {
 class _Block(Struct):
     """`ordinal` counts blocks of its kind within the choice, `offset` the characters of content before it.
 
-    `introduced`: whose reasoning it is has been said. OpenAI's SDK joins the strings of all pieces of one index, so it
-    is said once.
+    `introduced`: whose reasoning it is has been said; `signed`: the proof that has been told. OpenAI's SDK joins the
+    strings of all pieces of one index, so both are said once.
     """
 
     kind: BlockKind
@@ -67,6 +67,7 @@ class _Block(Struct):
     suffix: bytes
     length: int = 0
     introduced: bool = False
+    signed: str | None = None
 
 
 class ChatStreamRenderer:
@@ -182,6 +183,7 @@ class ChatStreamRenderer:
         self._blocks[event.block] = block
         match part:
             case ToolCall():
+                block.signed = part.signature
                 return self._delta(block, {"tool_calls": [{"index": ordinal, **render_call(part)}]})
             case Text() | Refusal() | Thinking():
                 return self._known_text(event.block, part)
@@ -211,6 +213,9 @@ class ChatStreamRenderer:
     def _signature(self, event: SignatureDelta) -> bytes:
         """Proofs go where the caller gives them back on its next turn."""
         block = self._blocks[event.block]
+        if block.signed == event.signature:
+            return b""
+        block.signed = event.signature
         if block.kind == "tool_call":
             call = {
                 "index": block.ordinal,
