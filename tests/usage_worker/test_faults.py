@@ -89,6 +89,10 @@ def _settled(engine: Engine, redis_url: str, count: int) -> Callable[[], bool]:
     return settled
 
 
+def _until_rows(engine: Engine, count: int) -> None:
+    wait_until(lambda: usage_count(engine, UsageFilter()) >= count, what="some progress")
+
+
 @pytest.mark.parametrize("where", ["before-commit", "before-ack"])
 def test_killed_again_and_again_at_the_worst_moment(
     stock: Engine, postgres_url: str, redis_url: str, start: Start, where: str
@@ -114,8 +118,7 @@ def test_killed_at_random_while_events_keep_coming(
     for part in range(3):
         _ship(redis_url, events[part * 500 : (part + 1) * 500])
         worker = start(*_flags(postgres_url, redis_url, batch=20))
-        goal = usage_count(stock, UsageFilter()) + source.randrange(20, 200)
-        wait_until(lambda goal=goal: usage_count(stock, UsageFilter()) >= goal, what="some progress")
+        _until_rows(stock, usage_count(stock, UsageFilter()) + source.randrange(20, 200))
         worker.kill()
         worker.wait(20)
     start(*_flags(postgres_url, redis_url))
@@ -147,7 +150,7 @@ def test_poison_and_the_future_are_buried_and_the_rest_is_stored(
         future = {"v": "2", "producer": PRODUCER, "segment": "1", "event": b'{"schema_version": 2}'}
         poison = {"v": "1", "producer": PRODUCER, "segment": "2", "event": b"\xff\x00"}
         for fields in (future, poison, {"noise": "1"}, poison):
-            redis.xadd(STREAM, fields)  # type: ignore[arg-type]
+            redis.xadd(STREAM, dict(fields))
     _ship(redis_url, events[100:])
     start(*_flags(postgres_url, redis_url))
     wait_until(_settled(stock, redis_url, 200), what="rows beside poison")
