@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.tables import to_us, usage_events
+from tests.usage_contract.examples import event_examples
 from tests.usage_worker.events import NOON, PRODUCER, entry_of, event_id, usage_event
 from usage_contract.codec import InvalidEvent, encode
 from usage_contract.codec import decode as contract_decode
@@ -143,6 +145,19 @@ def test_the_time_inside_an_id() -> None:
     assert event_time_us(event_id(NOON, 1)) == to_us(NOON)
     assert is_uuid7(event_id(NOON, 1))
     assert not is_uuid7(event_id(NOON, 1).upper())
+
+
+@pytest.mark.parametrize("path", event_examples(), ids=lambda path: path.stem)
+def test_every_published_example_becomes_a_row(path: Path) -> None:
+    payload = path.read_bytes()
+    rows, letters = decode([_entry(payload)], NOON)
+    assert letters == []
+    event = contract_decode(payload)
+    assert (rows[0].event_id, rows[0].kind, rows[0].origin) == (
+        event.event_id,
+        event.kind,
+        (event.producer, event.segment),
+    )
 
 
 _json_values = st.recursive(
