@@ -106,7 +106,7 @@ class Express:
         max_body_bytes: int,
     ) -> None:
         self._app = app
-        self._lanes = lanes
+        self.lanes = lanes
         self._inference = inference
         self._metrics = metrics
         self._origins = frozenset(origins)
@@ -124,7 +124,7 @@ class Express:
             if scope["method"] == "OPTIONS" and answer.cors and _requests_method(scope):
                 route = "preflight"
                 await answer.whole(204, [(b"access-control-max-age", b"600")], b"")
-            elif scope["method"] == "POST" and (lane := self._lanes.find(scope["path"])):
+            elif scope["method"] == "POST" and (lane := self.lanes.find(scope["path"])):
                 surface, params = lane
                 route = surface.path
                 await self._inference(surface, params, scope, receive, answer)
