@@ -96,5 +96,5 @@ def _load(kind: type[_Record], data: bytes | str) -> _Record:
         return kind(**plain)
     except InvalidEvent:
         raise
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidEvent(f"not a usage event: {error}") from error

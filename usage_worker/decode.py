@@ -18,7 +18,7 @@ from msgspec import Meta
 
 from ledger.tables import TOKEN_COLUMNS, to_us, usage_events
 from usage_contract.event import SCHEMA_VERSION, Caller, Tokens, UsageEvent
-from usage_worker.entries import Entry, Letter, letter_of
+from usage_worker.entries import MAX_PRODUCER, Entry, Letter, letter_of
 
 FUTURE_TOLERANCE_US = 24 * 3600 * 1_000_000
 # Identifiers that are in an index. Postgres refuses an index row over 2,704 bytes and a rollup key holds four of them.
@@ -58,7 +58,7 @@ _Tokens = _mirror(Tokens, dict.fromkeys(TOKEN_COLUMNS, _Count))
 _Event = _mirror(
     UsageEvent,
     {
-        "producer": Annotated[str, Meta(min_length=1, max_length=100)],
+        "producer": Annotated[str, Meta(min_length=1, max_length=MAX_PRODUCER)],
         "segment": _Long,
         "started_us": _Microseconds,
         "attempt": _Count,
@@ -237,7 +237,8 @@ def _explain(payload: bytes, error: Exception) -> tuple[str, str | None]:
         head = _version_decoder.decode(payload)
     except UNREADABLE:
         return f"not a usage event: {error}", None
+    event_id = head.event_id if head.event_id is not None and is_uuid7(head.event_id) else None
     if head.schema_version > SCHEMA_VERSION:
         reason = f"schema version {head.schema_version} is newer than {SCHEMA_VERSION}: update the worker, then retry"
-        return reason, head.event_id
-    return f"not a usage event: {error}", head.event_id
+        return reason, event_id
+    return f"not a usage event: {error}", event_id

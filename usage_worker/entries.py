@@ -6,6 +6,9 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+MAX_PRODUCER = 100  # characters; it is in an index
+_REASON = 500  # characters
+
 
 class Entry(NamedTuple):
     """One event as it was delivered, not decoded yet."""
@@ -39,5 +42,16 @@ class Letter:
 
 
 def letter_of(entry: Entry, reason: str, event_id: str | None = None) -> Letter:
-    counted = entry.counted and entry.producer is not None and entry.segment is not None
-    return Letter(entry.payload, entry.producer, entry.segment, reason, counted, event_id)
+    """A letter that every database takes, however strange the entry is."""
+    producer, segment = entry.producer, entry.segment
+    if not _is_origin(producer, segment):
+        producer = segment = None
+    counted = entry.counted and producer is not None
+    return Letter(entry.payload, producer, segment, reason.replace("\0", "\ufffd")[:_REASON], counted, event_id)
+
+
+def _is_origin(producer: str | None, segment: int | None) -> bool:
+    """Whether it can name a segment: no gateway writes anything else, but anybody may write to a stream."""
+    if producer is None or segment is None:
+        return False
+    return 0 < len(producer) <= MAX_PRODUCER and "\0" not in producer and 0 <= segment < 2**63

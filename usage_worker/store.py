@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any, TypeGuard
+from typing import Any
 
 from sqlalchemy import Connection, Engine, case, select, text, tuple_, update
 
 from ledger import partitions
 from ledger.tables import from_us, ledger_state, metadata, to_us, usage_dead_letters, usage_events, usage_receipts
 from usage_worker.bulk import bulk_for, insert_into
-from usage_worker.decode import Row, event_time_us, is_uuid7
+from usage_worker.decode import Row, event_time_us
 from usage_worker.entries import Letter
 from usage_worker.errors import DATABASE_ERRORS, Refused, from_database
 from usage_worker.rollups import roll_up
@@ -183,7 +183,7 @@ def _stored_origins(connection: Connection, times: Mapping[str, int]) -> dict[st
 
 def _bury(connection: Connection, letters: Sequence[Letter], now: datetime) -> list[Letter]:
     """Insert the letters that are new, and that are not events which another worker could store. Returns those."""
-    times = {letter.event_id: event_time_us(letter.event_id) for letter in letters if _known(letter.event_id)}
+    times = {letter.event_id: event_time_us(letter.event_id) for letter in letters if letter.event_id}
     stored = _stored_origins(connection, times)
     mine = {x.letter_id: x for x in letters if stored.get(x.event_id or "") != (x.producer, x.segment)}
     buried: list[Letter] = []
@@ -194,10 +194,6 @@ def _bury(connection: Connection, letters: Sequence[Letter], now: datetime) -> l
         new = connection.scalars(insert.returning(usage_dead_letters.c.letter_id))
         buried += [mine[i] for i in new]
     return buried
-
-
-def _known(event_id: str | None) -> TypeGuard[str]:
-    return event_id is not None and is_uuid7(event_id)
 
 
 def _letter_values(letter: Letter, letter_id: str, now: datetime) -> dict[str, Any]:

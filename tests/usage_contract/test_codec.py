@@ -121,11 +121,12 @@ def test_defaults_are_left_out_but_the_version_is_always_said() -> None:
         b"1",
         b"{}",
         b'{"schema_version": "1"}',
+        b"[" * 100_000,
         encode(EVENT).replace(b'"kind"', b'"sort"'),
         encode(EVENT).replace(b'"tokens":{', b'"tokens":{"surprise":1,'),
         encode(EVENT).replace(b'"caller":{', b'"caller":[{').replace(b'"surface"', b'],"surface"'),
     ],
-    ids=range(10),
+    ids=range(11),
 )
 def test_what_is_no_event_raises_invalid_event_alone(data: bytes) -> None:
     with pytest.raises(InvalidEvent, match="not a usage event"):

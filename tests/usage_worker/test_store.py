@@ -27,6 +27,7 @@ from tests.usage_worker.events import (
     stored_events,
     usage_event,
 )
+from usage_contract.codec import encode
 from usage_contract.event import Caller, Receipt, Tokens
 from usage_worker.decode import decode
 from usage_worker.entries import Entry, letter_of
@@ -133,6 +134,30 @@ def test_a_letter_without_origin_is_kept_and_counted_nowhere(ledger: Engine) -> 
             b"?",
             False,
         )
+    assert verify(ledger) == []
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        Entry(None, b'{"a\\u0000b": 1}', PRODUCER, 1),
+        Entry(None, b'{"event_id": "\\u0000"}', PRODUCER, 1),
+        Entry(None, b'{"event_id": "%s"}' % (b"x" * 5000), PRODUCER, 1),
+        Entry(None, b'{"%s": 1}' % (b"x" * 5000), PRODUCER, 1),
+        Entry(None, b"\x00\xff", PRODUCER, 2**63),
+        Entry(None, b"", PRODUCER, -1),
+        Entry(None, b"", "p\0", 1),
+        Entry(None, b"", "p" * 5000, 1),
+        Entry(None, b"", "", 1),
+        Entry(None, encode(usage_event(1, producer="가" * 100, request_id="x" * 100_000)), "가" * 100, 1),
+    ],
+    ids=range(10),
+)
+def test_no_entry_is_too_strange_to_be_kept(ledger: Engine, entry: Entry) -> None:
+    rows, letters = decode([entry], NOON)
+    saved = store_of(ledger).save(rows, letters)
+    assert saved.stored + saved.dead_lettered == 1
+    assert store_of(ledger).save(rows, letters).duplicates == 1
     assert verify(ledger) == []
 
 
