@@ -215,4 +215,4 @@ class Score:
         return "\n".join(lines)
 
     def verdict(self) -> str:
-        return "\n".join([*self.failures[:60], f"({len(self.failures)} failures)", self.table()])
+        return "\n".join([*self.failures[:4000], f"({len(self.failures)} failures)", self.table()])

@@ -52,11 +52,15 @@ class Called:
     id: str | None
     name: str
     arguments: str
+    custom: bool = False
 
     @property
     def value(self) -> Any:
-        """The arguments as JSON; no text at all means none."""
-        return json.loads(self.arguments or "{}")
+        """The arguments as JSON where they are; no text at all means none."""
+        try:
+            return json.loads(self.arguments or "{}")
+        except ValueError:
+            return self.arguments
 
 
 @dataclass
@@ -173,19 +177,23 @@ def _openai(found: list[dict[str, Any]], provider: str) -> Said:
         out.error = document.get("error") or out.error
         for choice in document.get("choices") or []:
             if choice.get("index", 0) == 0:
-                _openai_choice(choice, out, by_index)
+                # Perplexity sends both in either form: what is whole stands in one, what is new in the other.
+                order = ("delta", "message") if len(found) > 1 else ("message", "delta")
+                _openai_choice(choice, choice.get(order[0]) or choice.get(order[1]) or {}, out, by_index)
         usage = document.get("usage") or (document.get("x_groq") or {}).get("usage")
         # A relayed Anthropic stream repeats a count at its end with the answer forgotten.
         if usage and (usage.get("completion_tokens") or not out.usage.get("completion_tokens")):
             out.usage = usage
-    out.calls += by_index.values()
+    # Snowflake fills what it does not say with empty values.
+    out.calls += [call for call in by_index.values() if call.name or call.arguments]
     out.ended = out.finish is not None
+    if out.calls and out.finish == "stop":  # the end of a call that was forced
+        out.finish = "tool_calls"
     _openai_counts(out, provider)
     return out
 
 
-def _openai_choice(choice: dict[str, Any], out: Said, by_index: dict[Any, Called]) -> None:
-    part = choice.get("message") or choice.get("delta") or {}
+def _openai_choice(choice: dict[str, Any], part: dict[str, Any], out: Said, by_index: dict[Any, Called]) -> None:
     content = part.get("content") or ""
     if isinstance(content, str):
         out.text += content
@@ -202,12 +210,12 @@ def _openai_choice(choice: dict[str, Any], out: Said, by_index: dict[Any, Called
     for position, call in enumerate(part.get("tool_calls") or []):
         key = call.get("index", position)
         body = call.get("function") or call.get("custom") or {}
-        held = by_index.setdefault(key, Called(call.get("id"), body.get("name") or "", ""))
+        held = by_index.setdefault(key, Called(call.get("id"), body.get("name") or "", "", "custom" in call))
         held.arguments += body.get("arguments") or body.get("input") or ""
     if legacy := part.get("function_call"):
         held = by_index.setdefault("legacy", Called(None, legacy.get("name") or "", ""))
         held.arguments += legacy.get("arguments") or ""
-    if reason := choice.get("finish_reason"):
+    if reason := choice.get("finish_reason") or (choice.get("finish_details") or {}).get("type"):
         out.finish = FINISH.get(reason, reason)
 
 
@@ -269,7 +277,8 @@ def _responses_item(item: dict[str, Any], out: Said) -> None:
         case "reasoning":
             out.thoughts += "".join(part["text"] for part in item.get("summary") or item.get("content") or [])
         case "function_call" | "custom_tool_call":
-            out.calls.append(Called(item["call_id"], item["name"], item.get("arguments") or item.get("input") or ""))
+            arguments = item.get("arguments") or item.get("input") or ""
+            out.calls.append(Called(item["call_id"], item["name"], arguments, item["type"] == "custom_tool_call"))
 
 
 def _responses_event(event: dict[str, Any], out: Said, by_item: dict[Any, Called]) -> None:
@@ -283,7 +292,8 @@ def _responses_event(event: dict[str, Any], out: Said, by_item: dict[Any, Called
             out.thoughts += delta
         case "response.output_item.added" if event["item"]["type"] in ("function_call", "custom_tool_call"):
             item = event["item"]
-            by_item[event["output_index"]] = Called(item["call_id"], item["name"], "")
+            custom = item["type"] == "custom_tool_call"
+            by_item[event["output_index"]] = Called(item["call_id"], item["name"], "", custom)
         case "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta":
             by_item[event["output_index"]].arguments += delta
         case "response.function_call_arguments.done" if not by_item[event["output_index"]].arguments:
@@ -304,6 +314,8 @@ def _responses_end(answer: dict[str, Any], out: Said) -> None:
     reason = (answer.get("incomplete_details") or {}).get("reason") or ""
     if answer.get("status") == "incomplete":
         out.finish = FINISH.get(reason, reason)
+    elif answer.get("status") == "failed":
+        out.finish = "error"
     elif answer.get("status") == "completed":
         out.finish = "tool_calls" if out.calls else "stop"
     out.usage = usage = answer.get("usage") or {}
@@ -389,7 +401,9 @@ def _gemini(found: list[dict[str, Any]]) -> Said:
         out.error = document.get("error") or out.error
         if (document.get("promptFeedback") or {}).get("blockReason"):
             out.finish = "content_filter"
-        for candidate in (document.get("candidates") or [])[:1]:
+        for candidate in document.get("candidates") or []:
+            if candidate.get("index", 0) != 0:
+                continue
             for part in (candidate.get("content") or {}).get("parts") or []:
                 _gemini_part(part, out)
             if reason := candidate.get("finishReason"):

@@ -234,7 +234,7 @@ def test_calls_that_are_never_closed_are_closed_at_the_end() -> None:
         ([], "function", {}, []),
         (["", "  ", ' {"a"', ":1}"], "function", {"a": 1}, []),
         (['["', 'a"]'], "function", {"_raw": '["a"]'}, ["c.arguments"]),
-        (["null"], "function", {"_raw": "null"}, ["c.arguments"]),
+        (["null"], "function", {}, []),
         (["*** Begin", " Patch"], "custom", {"input": "*** Begin Patch"}, []),
         (['{"json": "as', ' text"}'], "custom", {"input": '{"json": "as text"}'}, []),
         ([], "custom", {}, []),

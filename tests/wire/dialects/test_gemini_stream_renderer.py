@@ -188,7 +188,7 @@ def test_media_native_parts_refusals_and_what_is_dropped() -> None:
         Extra(name="obfuscation", value=1),
     )
     assert [next(iter(part)) for part in parts_of(documents)] == ["inlineData", "executableCode", "text", "text"]
-    assert dropped == ["audio", "native", "extra.obfuscation"]
+    assert dropped == ["audio", "web_search_call", "extra.obfuscation"]
     assert documents[-1]["candidates"][0]["finishReason"] == "STOP"
 
 

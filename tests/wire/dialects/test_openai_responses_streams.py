@@ -202,7 +202,7 @@ def test_items_of_the_providers_tools_come_whole() -> None:
     )
     assert [type(event) for event in events] == [Started, BlockStart, BlockStop, UsageUpdate, Finish, Ended]
     assert isinstance(start := events[1], BlockStart)
-    assert start.part == Native(dialect="openai_responses", type="web_search_call", value=item, path="item")
+    assert start.part == Native(dialect="openai_responses", type="web_search_call", value=item, path="output[0]")
     assert events[-1] == Ended(extra={"conversation": {"id": "c"}})
 
 

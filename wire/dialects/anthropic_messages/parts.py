@@ -185,7 +185,7 @@ def tool_input(call: ToolCall) -> tuple[dict[str, Any], bool]:
     """
     if call.kind == "custom":
         return {"input": call.arguments}, True
-    if not call.arguments.strip():
+    if call.arguments.strip() in ("", "null"):
         return {}, True
     try:
         parsed = orjson.loads(call.arguments)

@@ -68,7 +68,8 @@ def render_response(response: Response, stamp: Stamp) -> Rendered:
     if own:
         body.update(response.extra)
     else:
-        dropped.extend(f"extra.{name}" for name in response.extra)
+        extra = {**response.extra, **((choice.extra or {}) if choice is not None else {})}
+        dropped.extend(f"extra.{name}" for name, value in extra.items() if value is not None)
     return Rendered(body=body, dropped=tuple(dropped))
 
 

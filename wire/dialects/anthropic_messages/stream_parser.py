@@ -174,7 +174,8 @@ class StreamParser:
             self._finished = True
             events.append(parse_finish(delta))
         for holder, known in ((delta, _DELTA_FIELDS), (event, ("type", "delta", "usage"))):
-            self._extra.update(shape.unknown_fields(holder, known) or {})
+            said = shape.unknown_fields(holder, known) or {}
+            self._extra.update({name: value for name, value in said.items() if value is not None})
         if event.get("usage") is not None:
             self._usage = merge_native(self._usage, event["usage"])
             usage = parse_usage(self._usage)

@@ -159,7 +159,7 @@ def render_response(response: Response, stamp: Stamp) -> Rendered:
         if response.created is not None:
             body["createTime"] = datetime.fromtimestamp(response.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     else:
-        dropped.extend(f"extra.{name}" for name in response.extra)
+        dropped.extend(f"extra.{name}" for name, value in response.extra.items() if value is not None)
     if response.usage is not None:
         body["usageMetadata"] = render_usage(response.usage)
     body["modelVersion"] = stamp.model

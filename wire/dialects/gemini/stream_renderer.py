@@ -149,7 +149,9 @@ class GeminiStreamRenderer:
                 return self._signed_part(event.choice, media)
             case Native(dialect="gemini"):
                 return self._part(event.choice, orjson.dumps(event.part.value))
-            case Image() | Audio() | Native():
+            case Native():
+                self._drop(event.part.type)
+            case Image() | Audio():
                 self._drop(event.kind)
         first = getattr(event.part, "text", "")
         return self._delta(TextDelta(block=event.block, text=first)) if first else b""

@@ -156,7 +156,7 @@ def render_response(response: Response, stamp: Stamp) -> Rendered:
     if own:
         body |= response.extra
     else:
-        dropped += [f"extra.{name}" for name in response.extra]
+        dropped += [f"extra.{name}" for name, value in response.extra.items() if value is not None]
     return Rendered(body=body, dropped=tuple(dict.fromkeys(dropped)))
 
 

@@ -240,7 +240,8 @@ def render_response(response: Response, stamp: Stamp) -> Rendered:
         if choice.finish.native in _UNFINISHED and choice.finish.native is not None:
             answer |= {"status": choice.finish.native, "incomplete_details": None}
     else:
-        dropped += [f"extra.{key}" for key, value in response.extra.items() if value is not None]
+        extra = {**response.extra, **(choice.extra or {})}
+        dropped += [f"extra.{key}" for key, value in extra.items() if value is not None]
     dropped += finish_losses(choice.finish)
     return Rendered(body=answer, dropped=tuple(dict.fromkeys(dropped)))
 

@@ -243,7 +243,7 @@ class ResponsesStreamParser:
     def _finish_item(self, key: int | str, item: dict[str, Any]) -> None:
         """Gives what the deltas did not, and closes the item's blocks."""
         self._done |= {key, *([item["id"]] if isinstance(item.get("id"), str) else [])}
-        parts = read_output_item(item, "item")
+        parts = read_output_item(item, f"output[{key}]")
         if item["type"] == "message":
             self._messages[key] = item
             for index, part in enumerate(parts):
