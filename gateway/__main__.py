@@ -5,52 +5,21 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import socket
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import uvicorn
 from sqlalchemy.exc import SQLAlchemyError
 from uvicorn.supervisors import Multiprocess
 
 from gateway.accounts.migrate import ACCOUNTS
+from gateway.command_line import arguments, check_folder, listen, overrides_of, reason
 from gateway.observability import logs
 from gateway.settings import Overrides, Settings, SettingsError, load
 from ledger import migrate as ledger_migrate
 
 GRACE_SECONDS = 30
 _log = logging.getLogger("gateway")
-
-
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that the gateway takes."""
-    parser.add_argument("--config", type=Path, metavar="FILE", help="default: ./config.yaml if it is there")
-    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where SQLite files and the spool are")
-    parser.add_argument("--host", help="address to listen on")
-    parser.add_argument("--port", type=int, help="port of the API (8000)")
-    parser.add_argument("--database-url", help="sqlite:///file or postgresql://user:password@host/name")
-    parser.add_argument("--master-key", help="the management credential (better: GATEWAY_MASTER_KEY)")
-    parser.add_argument("--auto-migrate", action=argparse.BooleanOptionalAction, default=None)
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that share the port")
-    parser.add_argument("--log-level", help="debug, info, warning, error, or a number")
-    parser.add_argument("--page-dir", type=Path, metavar="DIR", help="serve the static page from this folder")
-    parser.add_argument("--ui-port", type=int, help="port of the page (3000)")
-
-
-def overrides_of(options: argparse.Namespace) -> Overrides:
-    return Overrides(
-        config=options.config,
-        data_dir=options.data_dir,
-        host=options.host,
-        port=options.port,
-        database_url=options.database_url,
-        master_key=options.master_key,
-        auto_migrate=options.auto_migrate,
-        log_level=options.log_level,
-        page_dir=options.page_dir,
-        ui_port=options.ui_port,
-    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -123,42 +92,6 @@ def migrate(settings: Settings) -> None:
             raise SettingsError(
                 f"{name} database: cannot be reached or migrated ({reason(error)}); start it or mend database_url"
             ) from None
-
-
-def reason(error: Exception) -> str:
-    """The first line of what a driver says, which names host and port but no password."""
-    original = getattr(error, "orig", None) or error
-    return str(original).strip().splitlines()[0][:200] if str(original).strip() else type(error).__name__
-
-
-def check_folder(folder: Path, name: str) -> None:
-    """Make the folder. Raises SettingsError when nothing can be written there."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".write-probe-{os.getpid()}"
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        raise SettingsError(
-            f"{name}: {folder} cannot be written ({error.strerror}); make it writable or name another with --data-dir"
-        ) from None
-
-
-def listen(host: str, port: int, option: str) -> socket.socket:
-    """A bound socket. Raises SettingsError when the port is taken."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind((host, port))
-        sock.listen(2048)
-    except OSError as error:
-        sock.close()
-        raise SettingsError(
-            f"port {port} on {host}: {error.strerror}; stop what listens there or choose another with {option}"
-        ) from None
-    sock.set_inheritable(True)
-    return sock
 
 
 def _hand_down(overrides: Overrides) -> None:

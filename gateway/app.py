@@ -15,7 +15,8 @@ from sqlalchemy import Engine
 from starlette.exceptions import HTTPException
 
 from gateway import __version__
-from gateway.accounts.bootstrap import ensure_bootstrap_key, read_or_make
+from gateway.accounts.bootstrap import ensure_bootstrap_key
+from gateway.accounts.first_keys import read_or_make
 from gateway.accounts.keys import Keys
 from gateway.accounts.provider_objects import ProviderObjects
 from gateway.accounts.store import AccountStore
@@ -28,9 +29,9 @@ from gateway.metering.redis_stream import RedisStream
 from gateway.metering.settlement import Metering
 from gateway.metering.shipper import ReceiptReader, Shipper
 from gateway.metering.spool import Spool, SpoolSettings
+from gateway.metering.spool_metrics import SpoolCollector
 from gateway.models import Models
 from gateway.observability.metrics import Metrics
-from gateway.observability.spool_metrics import SpoolCollector
 from gateway.parts import Parts
 from gateway.routes import inference, keys, models, ops, page, usage
 from gateway.routing.providers import Provider, build_providers

@@ -62,26 +62,32 @@ class CountSurface:
 
 Surface = ChatSurface | ForwardSurface | CountSurface
 
+
+def _gemini(version: str) -> tuple[Surface, ...]:
+    """Google's SDKs ask for v1 since November 2026, older ones and the Gemini CLI for v1beta; the bodies are the same.
+
+    https://ai.google.dev/gemini-api/docs/api-versions
+    """
+    model = f"/{version}/models/{{model}}"
+    stream = "Gemini streamGenerateContent: SSE with alt=sse, else a JSON array"
+    return (
+        ChatSurface(f"{model}:generateContent", GEMINI, "Gemini generateContent", "contents", stream=False),
+        ChatSurface(f"{model}:streamGenerateContent", GEMINI, stream, "contents", stream=True),
+        CountSurface(f"{model}:countTokens", "gemini_count_tokens", GEMINI, "Count a request's tokens", "contents"),
+    )
+
+
 SURFACES: tuple[Surface, ...] = (
     ChatSurface("/v1/chat/completions", OPENAI_CHAT, "OpenAI Chat Completions", "messages", "user"),
     ChatSurface("/v1/responses", RESPONSES, "OpenAI Responses", "input", "user"),
     ChatSurface("/v1/messages", ANTHROPIC, "Anthropic Messages", "messages", "metadata.user_id"),
-    ChatSurface("/v1beta/models/{model}:generateContent", GEMINI, "Gemini generateContent", "contents", stream=False),
-    ChatSurface(
-        "/v1beta/models/{model}:streamGenerateContent",
-        GEMINI,
-        "Gemini streamGenerateContent: SSE with alt=sse, else a JSON array",
-        "contents",
-        stream=True,
-    ),
+    *_gemini("v1beta"),
+    *_gemini("v1"),
     CountSurface(
         "/v1/responses/input_tokens", "responses_input_tokens", RESPONSES, "Count a response's input tokens", "input"
     ),
     CountSurface(
         "/v1/messages/count_tokens", "anthropic_count_tokens", ANTHROPIC, "Count a message's tokens", "messages"
-    ),
-    CountSurface(
-        "/v1beta/models/{model}:countTokens", "gemini_count_tokens", GEMINI, "Count a request's tokens", "contents"
     ),
     ForwardSurface(
         "/v1/responses/compact", "responses_compact", "Compact a conversation (OpenAI)", "input", dialect=RESPONSES

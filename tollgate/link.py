@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.accounts.bootstrap import read_bootstrap
+from gateway.accounts.first_keys import read_bootstrap
 from gateway.settings import Settings, SettingsError
 
 _NOTE = "page_address"

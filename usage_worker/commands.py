@@ -42,15 +42,14 @@ def given_database_url(options: argparse.Namespace) -> str:
     return str(options.database_url)
 
 
-def add_usage_commands(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+def add_usage_actions(
+    usage: argparse.ArgumentParser,
     *,
     flags: Callable[[argparse.ArgumentParser], None] = database_url_flag,
     database_url: DatabaseUrl = given_database_url,
 ) -> None:
-    """Add `usage` and its actions. `flags` adds what `database_url` needs to find the ledger (`--config`, ...); each
-    action's handler is in the parsed options as `run`."""
-    usage = commands.add_parser("usage", help="check, mend and export the ledger")
+    """Give a `usage` command its actions. `flags` adds what `database_url` needs to find the ledger (`--config`, ...);
+    each action's handler is in the parsed options as `run`."""
     actions = usage.add_subparsers(required=True, metavar="ACTION")
 
     def add(name: str, handler: Callable[[Engine, argparse.Namespace], int], text: str, to: Any) -> Any:

@@ -14,13 +14,13 @@ from ledger import migrate
 from ledger.engine import make_engine
 from tests.services import free_port
 from tests.usage_worker.events import NOON, PRODUCER, entry_of, save, store_of, stored_events, usage_event
-from usage_worker.commands import add_usage_commands
+from usage_worker.commands import add_usage_actions
 from usage_worker.entries import Entry, letter_of
 
 
 def run(url: str | None, *arguments: str) -> int:
     parser = argparse.ArgumentParser()
-    add_usage_commands(parser.add_subparsers())
+    add_usage_actions(parser.add_subparsers().add_parser("usage"))
     at = 3 if arguments[0] == "dead-letters" else 2
     words = ["usage", *arguments]
     options = parser.parse_args([*words[:at], *([] if url is None else ["--database-url", url]), *words[at:]])
@@ -107,8 +107,8 @@ def test_what_a_person_must_mend_is_one_line(
 
 def test_whoever_adds_the_commands_finds_the_database(filled: Engine, ledger_url: str) -> None:
     parser = argparse.ArgumentParser()
-    add_usage_commands(
-        parser.add_subparsers(),
+    add_usage_actions(
+        parser.add_subparsers().add_parser("usage"),
         flags=lambda sub: sub.add_argument("--config"),  # type: ignore[arg-type]
         database_url=lambda options: ledger_url if options.config == "here" else "",
     )

@@ -13,11 +13,13 @@ import redis
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.__main__ import check_folder, listen, overrides_of, reason
+from gateway.command_line import arguments, check_folder, listen, overrides_of, reason
 from gateway.routing.providers import Provider, build_providers
 from gateway.settings import Settings, SettingsError, load
 from gateway.settings.provider_keys import KeyRing
 from ledger.engine import make_engine, reading
+
+__all__ = ["arguments", "main"]
 
 _GGUF_MAGIC = b"GGUF"  # https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 

@@ -10,19 +10,27 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from gateway.__main__ import check_folder, overrides_of
-from gateway.accounts.bootstrap import read_bootstrap, read_or_make
+from gateway import command_line
+from gateway.accounts.first_keys import read_bootstrap, read_or_make
+from gateway.command_line import check_folder, overrides_of
 from gateway.observability import logs
 from gateway.settings import Settings, load
+from tollgate.events import worker_flags
 from tollgate.link import link_of, note_address
 from tollgate.supervisor import FailedToStart, Service, Supervisor
 
-_PAGES = (Path(__file__).parent / "page", Path(__file__).parents[1] / "ui" / "public")
+_PAGES = (Path(__file__).parents[1] / "page", Path(__file__).parents[2] / "ui" / "public")
 
 
 def page_folder() -> Path | None:
     """Where the static page is: in the wheel, or beside the packages in a clone."""
     return next((folder for folder in _PAGES if (folder / "index.html").is_file()), None)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    command_line.arguments(parser)
+    parser.add_argument("--no-ui", action="store_true", help="do not serve the page")
+    parser.add_argument("--no-local", action="store_true", help="do not start the local model")
 
 
 def main(options: argparse.Namespace) -> int:
@@ -65,7 +73,7 @@ def _services(options: argparse.Namespace, settings: Settings) -> list[Service]:
         flags += ["--workers", str(options.workers)]
     services = [
         Service("gateway", "gateway", flags, ready=_until_serving(settings), vital=True),
-        Service("usage worker", "usage_worker", _worker_flags(settings)),
+        Service("usage worker", "usage_worker", worker_flags(settings)),
     ]
     if not options.no_local and any(settings.models_dir.glob("*.gguf")):
         local = ["--models-dir", str(settings.models_dir)]
@@ -79,12 +87,6 @@ def _shared_flags(options: argparse.Namespace) -> list[str]:
         if (value := getattr(options, name)) is not None:
             flags += [f"--{name.replace('_', '-')}", str(value)]
     return flags
-
-
-def _worker_flags(settings: Settings) -> list[str]:
-    """The worker reads the spool itself when there is no Redis to carry events."""
-    source = ["--redis-url", settings.redis_url] if settings.redis_url else ["--spool-root", str(settings.spool_root)]
-    return ["--database-url", settings.ledger_url, *source]
 
 
 def _until_serving(settings: Settings) -> Callable[[], Awaitable[None]]:

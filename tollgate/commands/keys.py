@@ -1,0 +1,34 @@
+"""`tollgate keys`: virtual keys, without a running gateway."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+
+from gateway import command_line
+from gateway.__main__ import prepare
+from gateway.accounts.first_keys import read_or_make
+from gateway.accounts.keys import Keys
+from gateway.accounts.store import AccountStore
+from gateway.settings import load
+from ledger.engine import make_engine
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    create = actions.add_parser("create", help="make a key and show it once")
+    command_line.arguments(create)
+    create.add_argument("--name", help="what the key is for")
+    create.add_argument("--user", help="who pays; made when unknown")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Raises SettingsError."""
+    settings = load(command_line.overrides_of(options))
+    prepare(settings)
+    keys = Keys(AccountStore(make_engine(settings.accounts_url)), read_or_make(settings).master)
+    record, plain = asyncio.run(keys.create(key_name=options.name, user_id=options.user))
+    sys.stdout.write(json.dumps({"id": record.id, "key": plain, "user_id": record.user_id}) + "\n")
+    return 0

@@ -1,0 +1,11 @@
+"""How usage events reach the worker under given settings."""
+
+from __future__ import annotations
+
+from gateway.settings import Settings
+
+
+def worker_flags(settings: Settings) -> list[str]:
+    """The worker reads the spool itself when there is no Redis to carry events."""
+    source = ["--redis-url", settings.redis_url] if settings.redis_url else ["--spool-root", str(settings.spool_root)]
+    return ["--database-url", settings.ledger_url, *source]
