@@ -1,8 +1,8 @@
 """Framing of spool segments: append-only files of checksummed lines, readable up to a torn tail.
 
-`<root>/<producer uuid>/<segment number, 8 digits>.seg`; the folder's `lock` file is held with flock by its one writer.
+`<root>/<producer uuid>/<segment number, 8 digits>.seg`; the folder's `lock` file is held with flock by its writer.
 A line is `<kind><crc32 of the payload, 8 hex digits> <payload>\\n`, kind `I` for an intent, `E` for an event, `S` for
-the seal (`{"events": n}`), which is the last line of a finished segment and states the count that receipts must add up to.
+the seal (`{"events": n}`), the last line of a finished segment: the count that receipts must add up to.
 """
 
 from __future__ import annotations

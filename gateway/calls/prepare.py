@@ -55,7 +55,7 @@ def prepare_chat(ask: Ask, surface: ChatSurface, target: Target, passed: list[tu
         )
         headers = upstream_headers(provider, passed)
         request = UpstreamRequest("POST", chat_url(target, caller, ask.stream), headers, body, ask.stream)
-        return Prepared(request, Passing(caller, hide_usage=added))
+        return Prepared(request, Passing(caller, hide_usage=added), _refused_fields(ask, caller, provider))
     upstream = DIALECTS[provider.dialects[0]]
     body, headers, dropped = _translate(ask, caller, target, upstream)
     request = UpstreamRequest("POST", chat_url(target, upstream, ask.stream), headers, body, ask.stream)
@@ -86,6 +86,22 @@ def upstream_headers(
     return list(merged.items())
 
 
+def _refused_fields(ask: Ask, caller: Dialect, provider: Provider) -> tuple[str, ...]:
+    """Top-level fields that the rewriting has taken out, because this upstream is known to refuse them."""
+    names = (caller.field_names.get(name, name) for name in sorted(provider.row.quirks.drop))
+    refused = tuple(name for name in names if ask.body.get(name) is not None)
+    _check_strict(ask, refused, provider)
+    return refused
+
+
+def _check_strict(ask: Ask, dropped: tuple[str, ...], provider: Provider) -> None:
+    """Raises BadRequest when the caller wants everything carried or nothing sent."""
+    if dropped and ask.strict:
+        raise BadRequest(
+            f"Field {dropped[0]!r} cannot be carried to {provider.name} (strict)", param=dropped[0], code="cannot_carry"
+        )
+
+
 def _translate(
     ask: Ask, caller: Dialect, target: Target, upstream: Dialect
 ) -> tuple[bytes, list[tuple[str, str]], tuple[str, ...]]:
@@ -94,11 +110,6 @@ def _translate(
     request = replace(request, model=target.model, stream=ask.stream, include_usage=ask.stream)
     rendered = upstream.render_request(request, quirks=target.provider.row.quirks)
     dropped = caller_names(rendered.dropped, caller.field_names)
-    if dropped and ask.strict:
-        raise BadRequest(
-            f"Field {dropped[0]!r} cannot be carried to {target.provider.name} (strict)",
-            param=dropped[0],
-            code="cannot_carry",
-        )
+    _check_strict(ask, dropped, target.provider)
     headers = upstream_headers(target.provider, list(rendered.headers.items()))
     return orjson.dumps(rendered.body), headers, dropped
