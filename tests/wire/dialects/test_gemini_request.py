@@ -289,6 +289,31 @@ def test_thoughts_signatures_and_native_parts() -> None:
     assert found[5].value == {"toolCall": {"toolType": "FILE_SEARCH"}, "thoughtSignature": "d"}
 
 
+def test_what_a_stream_brought_in_pieces_is_one_turn() -> None:
+    """google-genai's chats keep every chunk as a content of its own."""
+    carried = seal([Thinking(text="deep", signature="s", origin="anthropic_messages")])
+    pieces = [
+        {"text": "de", "thought": True},
+        {"text": "ep", "thought": True},
+        {"text": "so ", "thoughtSignature": carried},
+        {"text": "it "},
+        {"text": "is", "thoughtSignature": "sig"},
+        {"text": "!"},
+        {"functionCall": {"name": "f"}},
+        {"functionCall": {"name": "g"}},
+    ]
+    request = parse(contents=[{"role": "model", "parts": [piece]} for piece in pieces])
+    (message,) = request.messages
+    thinking, said, end, *calls = message.parts
+    assert isinstance(thinking, Thinking)
+    assert (thinking.text, thinking.origin) == ("deep", "anthropic_messages")
+    assert said == Text(text="so it is", signature="sig", path="contents[2].parts[0]")
+    assert end == Text(text="!", path="contents[5].parts[0]")
+    assert [call.name for call in calls if isinstance(call, ToolCall)] == ["f", "g"]
+    own = parse(contents=[{"role": "model", "parts": [{"text": text, "thought": True}]} for text in ("a", "b")])
+    assert own.messages[0].parts == (Thinking(text="ab", origin="gemini", path="contents[0].parts[0]"),)
+
+
 def test_calls_and_results_are_matched_by_id_name_and_order() -> None:
     def call(name: str, **more: Any) -> dict[str, Any]:
         return {"functionCall": {"name": name, "args": {"n": 1}, **more}}

@@ -112,7 +112,7 @@ def expected_part(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def expected_contents(contents: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Turns of one role merged, as the renderer does."""
+    """Turns of one role merged, as the renderer does, and the pieces that a stream brought of one text."""
     turns: list[dict[str, Any]] = []
     for content in contents:
         role = "model" if content.get("role") == "model" else "user"
@@ -121,7 +121,21 @@ def expected_contents(contents: list[dict[str, Any]]) -> list[dict[str, Any]]:
             turns[-1]["parts"] += parts
         elif parts:
             turns.append({"role": role, "parts": parts})
+    for turn in turns:
+        if turn["role"] == "model":
+            turn["parts"] = joined(turn["parts"])
     return turns
+
+
+def joined(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    whole: list[dict[str, Any]] = []
+    for part in parts:
+        last = whole[-1] if whole else {}
+        if part.get("text") and "text" in last and not {"thought", "thoughtSignature"} & (last.keys() | part.keys()):
+            whole[-1] = {"text": last["text"] + part["text"]}
+        else:
+            whole.append(part)
+    return whole
 
 
 def expected_tools(tools: Any) -> list[dict[str, Any]]:

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
 
+from msgspec import structs
+
 from wire.dialects.gemini.call_ids import CallIds
 from wire.dialects.gemini.parts import PartReader
 from wire.dialects.gemini.schema import to_json_schema
@@ -35,6 +37,7 @@ from wire.neutral import (
     Request,
     ResponseFormat,
     Role,
+    Text,
     Thinking,
     Tool,
     ToolChoice,
@@ -119,9 +122,11 @@ def _system(value: Any, reader: PartReader) -> Iterable[Message]:
 
 
 def _contents(value: Any, reader: PartReader) -> Iterable[Message]:
+    """Consecutive model contents are one turn: streaming clients keep every chunk as a content of its own."""
     contents = items(value)
     if not contents:
         raise wrong("contents", "must hold at least one content")
+    turns: list[tuple[Role, list[Part]]] = []
     for place, raw in enumerate(contents):
         path = f"contents[{place}]"
         content = fields(raw, path)
@@ -130,24 +135,57 @@ def _contents(value: Any, reader: PartReader) -> Iterable[Message]:
             raise wrong(f"{path}.role", "must be user or model")
         for name, value in unknown_fields(content, ("role", "parts")).items():
             reader.extra[f"{path}.{name}"] = value
-        for is_result, parts in groupby(_parts(content, path, reader), lambda part: isinstance(part, ToolResult)):
-            if is_result and role == "assistant":
-                raise wrong(path, "a model turn cannot hold a functionResponse")
-            yield Message(role="tool" if is_result else role, parts=tuple(parts))
+        parts = _parts(content, path, reader)
+        if role == "assistant" and any(isinstance(part, ToolResult) for part in parts):
+            raise wrong(path, "a model turn cannot hold a functionResponse")
+        if role == "assistant" and turns and turns[-1][0] == role:
+            turns[-1][1].extend(parts)
+        else:
+            turns.append((role, parts))
+    for role, parts in turns:
+        if role == "assistant":
+            yield Message(role=role, parts=join_pieces(_without_copies(parts)))
+        else:
+            for is_result, run in groupby(parts, lambda part: isinstance(part, ToolResult)):
+                yield Message(role="tool" if is_result else role, parts=tuple(run))
 
 
 def _parts(content: dict[str, Any], path: str, reader: PartReader) -> list[Part]:
     parts: list[Part] = []
     for place, raw in enumerate(items(content.get("parts"))):
         parts.extend(reader.read(raw, f"{path}.parts[{place}]"))
+    return parts
+
+
+def _without_copies(parts: list[Part]) -> list[Part]:
+    """A seal holds foreign thinking whole: the thought parts that showed its text are copies."""
     if any(isinstance(part, Thinking) and part.origin != "gemini" for part in parts):
-        # The seal holds foreign thinking whole: the thought parts that showed its text are copies.
-        parts = [part for part in parts if not _is_copy(part)]
+        return [part for part in parts if not _is_copy(part)]
     return parts
 
 
 def _is_copy(part: Part) -> bool:
+    """A thought without proof: of Gemini's own, or shown of one that is sealed elsewhere."""
     return isinstance(part, Thinking) and part.origin == "gemini" and part.signature is None
+
+
+def join_pieces(parts: Iterable[Part]) -> tuple[Part, ...]:
+    """Pieces of one text, or of one thought, as a stream brought them. A signature ends what it stands with; an empty
+    text that brings one stays apart."""
+    joined: list[Part] = []
+    for part in parts:
+        last = joined[-1] if joined else None
+        if isinstance(last, Text | Thinking) and isinstance(part, Text | Thinking) and _goes_on(last, part):
+            joined[-1] = structs.replace(part, text=last.text + part.text, path=last.path)
+        else:
+            joined.append(part)
+    return tuple(joined)
+
+
+def _goes_on(last: Text | Thinking, part: Text | Thinking) -> bool:
+    if isinstance(last, Thinking):
+        return isinstance(part, Thinking) and _is_copy(last) and part.origin == "gemini"
+    return isinstance(part, Text) and last.signature is None and bool(part.text)
 
 
 def _tools(value: Any) -> Iterable[Tool | NativeTool]:

@@ -261,8 +261,9 @@ def _with_extra(rendered: dict[str, Any], extra: dict[str, Any]) -> dict[str, An
 
 def _plain(content: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
     """One text without marks is a plain string: some compatible servers take nothing else."""
-    if len(content) == 1 and content[0].keys() == {"type", "text"}:
-        text: str = content[0]["text"]
-        return text
     # An empty text beside other parts says nothing (Gemini hangs signatures on such), and some servers refuse it.
-    return [part for part in content if part.get("type") != "text" or part["text"]] or ""
+    kept = [part for part in content if part.get("type") != "text" or part["text"]]
+    if len(kept) == 1 and kept[0].keys() == {"type", "text"}:
+        text: str = kept[0]["text"]
+        return text
+    return kept or ""

@@ -262,6 +262,8 @@ class _Input:
         texts = [part for part in message.parts if isinstance(part, Text)]
         self._head = self._head_of(message, texts[0] if texts else None)
         for part in message.parts:
+            if message.role == "assistant" and isinstance(part, Text) and not (part.text or self._own):
+                continue  # it says nothing: Gemini hangs signatures on such
             if _is_content(part):
                 # An assistant turn can hold several messages: the item that a text belongs to tells them apart.
                 if isinstance(part, Text) and message.role == "assistant":
