@@ -53,7 +53,7 @@ def main() -> int:
     with session_redis() as redis_url, session_postgres() as postgres_url:
         migrate.upgrade(postgres_url)
         if options.warm:
-            _warm(postgres_url, options.warm)
+            fill_ledger(postgres_url, options.warm)
         _fill(redis_url, load)
         _measure(redis_url, postgres_url, options.batch, load)
     return 0
@@ -146,8 +146,8 @@ def _processor_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / 100
 
 
-def _warm(postgres_url: str, events: int) -> None:
-    """Many rows quickly: made by the database itself, spread over the month."""
+def fill_ledger(postgres_url: str, events: int) -> None:
+    """Many rows quickly: made by the database itself, spread over the first 19 days of the month; no rollups."""
     engine = make_engine(postgres_url)
     now = datetime.now(UTC)
     with engine.begin() as connection:

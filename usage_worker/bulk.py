@@ -101,7 +101,7 @@ def _from_stage(connection: Connection, table: Table, rows: Rows) -> str:
     stage = f"stage_{table.name}"
     types = ", ".join(f"{column.name} {_stage_type(connection, column)}" for column in table.columns)
     connection.exec_driver_sql(f"CREATE TEMPORARY TABLE IF NOT EXISTS {stage} ({types}) ON COMMIT DELETE ROWS")
-    copy = f"COPY pg_temp.{stage} FROM STDIN"
+    copy = f"COPY pg_temp.{stage} FROM STDIN (NULL '{NULL_MARK}')"
     with _as_sqlalchemy_errors(connection, copy), connection.connection.cursor().copy(copy) as target:
         target.write("".join([copy_line(row) for row in rows]))
     values = ", ".join(_from_integer(column) for column in table.columns)
@@ -129,13 +129,22 @@ def _as_sqlalchemy_errors(connection: Connection, statement: str) -> Iterator[No
         ) from error
 
 
+NULL_MARK = "None"  # as Python formats it
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 def copy_line(row: tuple[Any, ...]) -> str:
-    """One row in COPY's text format. Rows without a character to escape, nearly all, take a short way."""
-    line = "\t".join(["\\N" if value is None else value if value.__class__ is str else str(value) for value in row])
-    plain = line.count("\t") == len(row) - 1 and line.count("\\") == row.count(None)
-    if plain and "\n" not in line and "\r" not in line:
+    """One row in COPY's text format, with NULL_MARK for null.
+
+    Nearly all rows need no escaping and are formatted in one go; counting characters afterwards tells the others.
+    """
+    line = "\t".join(["%s"] * len(row)) % row
+    unambiguous = line.count("\t") == len(row) - 1 and line.count(NULL_MARK) == row.count(None)
+    if unambiguous and "\\" not in line and "\n" not in line and "\r" not in line:
         return line + "\n"
-    return "\t".join(["\\N" if value is None else str(value).translate(_ESCAPES) for value in row]) + "\n"
+    return "\t".join([NULL_MARK if value is None else _escaped(str(value)) for value in row]) + "\n"
+
+
+def _escaped(text: str) -> str:
+    # An escaped first letter is itself, but makes the field another than the mark, which is looked for unescaped.
+    return f"\\{text}" if text == NULL_MARK else text.translate(_ESCAPES)
