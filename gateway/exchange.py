@@ -38,7 +38,7 @@ class Exchange:
     def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str, started: float) -> None:
         self.scope = scope
         self.request_id = request_id
-        self.started = started  # event-loop clock, seconds
+        self.started = started  # time.perf_counter: the event loop's own clock may count whole milliseconds only
         self.status: int | None = None
         self.gone = False
         self.params: Mapping[str, str] = {}

@@ -6,10 +6,11 @@ errors, metrics and the access line are applied here for both, so that there is 
 
 from __future__ import annotations
 
-import asyncio
 import logging
+import math
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from time import perf_counter
 
 import orjson
 
@@ -77,7 +78,7 @@ class Inference:
         self, surface: Surface, params: Mapping[str, str], scope: Scope, receive: Receive, send: Send
     ) -> None:
         answer: Answer = scope[ANSWER]
-        exchange = Exchange(scope, receive, send, answer.request_id, asyncio.get_running_loop().time())
+        exchange = Exchange(scope, receive, send, answer.request_id, perf_counter())
         exchange.params = params
         try:
             await self._handle(exchange, surface)
@@ -117,7 +118,7 @@ class Express:
             return await self._app(scope, receive, send)
         answer = Answer(send, uuid7(), self._cors_of(scope), scope["path"])
         scope[ANSWER] = answer
-        started = asyncio.get_running_loop().time()
+        started = perf_counter()
         self._metrics.active.inc()
         route = "other"
         try:
@@ -135,7 +136,7 @@ class Express:
             await self._failed(answer, error)
         finally:
             self._metrics.active.dec()
-            self._observe(scope["method"], route, answer, asyncio.get_running_loop().time() - started)
+            self._observe(scope["method"], route, answer, perf_counter() - started)
 
     def _bounded(self, receive: Receive, answer: Answer) -> Receive:
         """The body limit for FastAPI's routes, whose own parsing knows none."""
@@ -233,7 +234,7 @@ class Answer:
 def error_headers(error: GatewayError) -> list[tuple[bytes, bytes]]:
     headers = [(b"content-type", b"application/json")]
     if error.retry_after is not None:
-        headers.append((b"retry-after", str(max(1, round(error.retry_after))).encode()))
+        headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after))).encode()))
     headers += [(name.encode(), value.encode()) for name, value in error.headers.items()]
     return headers
 

@@ -43,6 +43,9 @@ Operation = Literal[
 OPENAI_PATHS: Mapping[Operation, str] = {
     "openai_chat": "/chat/completions",
     "openai_responses": "/responses",
+    # Spoken beside OpenAI's own by some compatible servers (vLLM, llama.cpp, Ollama, OpenRouter), below the same base.
+    "anthropic_messages": "/messages",
+    "anthropic_count_tokens": "/messages/count_tokens",
     "responses_compact": "/responses/compact",
     "responses_input_tokens": "/responses/input_tokens",
     "embeddings": "/embeddings",
@@ -57,11 +60,13 @@ OPENAI_PATHS: Mapping[Operation, str] = {
 }
 ANTHROPIC_PATHS: Mapping[Operation, str] = {
     "anthropic_messages": "/v1/messages",
+    "openai_chat": "/v1/chat/completions",
     "anthropic_count_tokens": "/v1/messages/count_tokens",
     "models": "/v1/models",
 }
 GEMINI_PATHS: Mapping[Operation, str] = {
     "gemini": "/v1beta/models/{model}:generateContent",
+    "openai_chat": "/v1beta/openai/chat/completions",
     "gemini_stream": "/v1beta/models/{model}:streamGenerateContent?alt=sse",
     "gemini_count_tokens": "/v1beta/models/{model}:countTokens",
     "gemini_embed": "/v1beta/models/{model}:embedContent",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import perf_counter
 from typing import Any
 from urllib.parse import quote
 
@@ -33,7 +34,7 @@ class TokenCounts:
     async def serve(self, exchange: Exchange, ask: Ask, surface: CountSurface, target: Target) -> None:
         """Raises GatewayError. An estimate says so in `x-tollgate-estimated`."""
         provider = target.provider
-        sent = asyncio.get_running_loop().time()
+        sent = perf_counter()
         native = surface.dialect.name in provider.dialects and surface.operation in provider.row.paths
         headers = JSON_HEADERS + answer_headers(target, 1 if native else 0, (sent - exchange.started) * 1000, ())
         if native and provider.unavailable is None:

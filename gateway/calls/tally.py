@@ -27,7 +27,7 @@ from wire.neutral import (
 
 @dataclass(slots=True)
 class Tally:
-    """Filled while the answer passes; read once, at settlement. Times are seconds of the event-loop clock."""
+    """Filled while the answer passes; read once, at settlement. Times are seconds of `time.perf_counter`."""
 
     http_status: int | None = None
     usage: Usage | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Literal
 
 from gateway.calls.answer import JSON_HEADERS, STREAM_HEADERS, answer_headers
@@ -50,16 +51,17 @@ class Trial:
         self._attempt = attempt
         self._limits = limits
         self._tally = Tally()
-        self._clock = asyncio.get_running_loop().time
-        self._sent_at = self._clock()
-        self._end = self._sent_at + (target.provider.timeout or limits.total_timeout)
+        self._loop_time = asyncio.get_running_loop().time
+        self._sent_at = perf_counter()
+        self._begun = self._loop_time()
+        self._end = self._begun + (target.provider.timeout or limits.total_timeout)
         self._dropped = prepared.dropped
 
     async def run(self, upstream: Upstream) -> None:
         """Returns when the answer is delivered or its caller gone. Raises GatewayError."""
         exchange = self._turn.exchange
         try:
-            async with asyncio.timeout_at(min(self._sent_at + self._limits.first_byte_timeout, self._end)) as scope:
+            async with asyncio.timeout_at(min(self._begun + self._limits.first_byte_timeout, self._end)) as scope:
                 self._watch(scope)
                 async with upstream.send(self._prepared.request) as response:
                     self._tally.http_status = response.status
@@ -93,7 +95,7 @@ class Trial:
                 text_bytes=tally.text_bytes,
                 dropped=self._dropped + tally.lost,
                 first_token_us=None if first is None else round((first - self._sent_at) * 1e6),
-                duration_us=round((self._clock() - self._sent_at) * 1e6),
+                duration_us=round((perf_counter() - self._sent_at) * 1e6),
                 overhead_us=round((self._sent_at - self._turn.exchange.started) * 1e6),
             )
         )
@@ -141,7 +143,7 @@ class Trial:
         turn, tally = self._turn, self._tally
         stream = self._prepared.way.stream(turn.stamp, tally)
         headers = STREAM_HEADERS + self._headers()
-        await relay_stream(turn.exchange, response, stream, tally, headers, self._clock, lambda: self._heard(scope))
+        await relay_stream(turn.exchange, response, stream, tally, headers, perf_counter, lambda: self._heard(scope))
 
     def _headers(self) -> list[tuple[bytes, bytes]]:
         overhead_ms = (self._sent_at - self._turn.exchange.started) * 1000
@@ -161,7 +163,7 @@ class Trial:
     def _heard(self, scope: asyncio.Timeout) -> None:
         """The upstream is alive: it may stay silent for the idle time-out again, unless the caller has gone."""
         if not self._turn.exchange.gone:
-            scope.reschedule(min(self._clock() + self._limits.idle_timeout, self._end))
+            scope.reschedule(min(self._loop_time() + self._limits.idle_timeout, self._end))
 
     def _watch(self, scope: asyncio.Timeout) -> None:
         """When the caller hangs up: read on for a bounded while, so that the usage is known, or cut at once."""
@@ -171,7 +173,7 @@ class Trial:
 
         def hung_up() -> None:
             if not scope.expired():
-                limit = self._clock() + (self._limits.drain_seconds if draining else 0.0)
+                limit = self._loop_time() + (self._limits.drain_seconds if draining else 0.0)
                 scope.reschedule(min(limit, self._end))
 
         self._turn.exchange.watch(hung_up)

@@ -107,6 +107,9 @@ def _dialects(name: str, entry: ProviderSettings, row: ProviderRow) -> tuple[Dia
         return row.dialects
     if not entry.dialects:
         raise SettingsError(f"providers.{name}.dialects: name at least one, or leave it away")
+    for dialect in entry.dialects:
+        if dialect not in row.paths:
+            raise SettingsError(f"providers.{name}.dialects: a provider of type {row.name!r} does not speak {dialect}")
     return entry.dialects
 
 
