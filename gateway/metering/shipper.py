@@ -267,6 +267,8 @@ class Shipper:
         for segment in [*sorted(sealed), *live]:
             shipment = track.of(segment)
             while shipment.done_at is None:
+                # Asked before the look: what becomes durable after it is for the next one.
+                whole = segment in sealed and source.durable_end(segment) >= sealed[segment].size
                 batch = _Batch.read(source, segment, shipment.offset)
                 shipment.damaged += batch.damaged
                 self.counts.damaged += batch.damaged
@@ -280,7 +282,7 @@ class Shipper:
                 shipment.offset = batch.end
                 if batch.full:
                     continue
-                if segment in sealed:
+                if whole:
                     shipment.done_at = self._monotonic()
                     shipment.patience = shipment.patience or self._settings.confirm_seconds
                 break

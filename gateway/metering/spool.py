@@ -336,6 +336,9 @@ class Spool:
         self._sealed_bytes += self._size + len(seal)
         if isinstance(self.settings.fsync, int):
             self._unsynced.append(old)
+            # Its end, too, must become durable, though nothing more is written.
+            self._dirty = True
+            self._wake.set()
         else:
             os.close(old)
         self._begin(following, number + 1)

@@ -123,6 +123,20 @@ async def test_nothing_is_deleted_before_the_receipts_add_up(spool: Spool, redis
     await redis.aclose()
 
 
+async def test_what_is_sealed_before_it_is_durable_is_shipped_too(tmp_path: Path, redis_url: str) -> None:
+    """A segment may only leave once the disk has it; its seal must not end the wait for that."""
+    spool = Spool(SpoolSettings(root=tmp_path, fsync=300))
+    spool.open()
+    ledger = MemoryLedger()
+    async with running(spool, ledger, redis_url), worker(ledger, redis_url):
+        ids = settle(spool, 5)
+        spool.seal()
+        assert spool.durable_end(1) < spool.sealed()[1].size
+        await until(lambda: not spool.sealed(), seconds=10)
+    assert set(ledger.events) == ids
+    spool.close()
+
+
 async def test_dead_letters_count_as_safe(spool: Spool, redis_url: str) -> None:
     class Refusing(MemoryLedger):
         async def receipts(self, producer: str, first: int) -> Sequence[Receipt]:
