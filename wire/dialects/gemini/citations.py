@@ -107,6 +107,11 @@ def _text(holder: dict[str, Any], name: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def loses_quote(citation: Citation) -> bool:
+    """Whether the words quoted have no place: a web chunk takes an address and a title only."""
+    return citation.url is not None and citation.cited_text is not None
+
+
 def render_grounding(texts: Sequence[str], placed: Sequence[PlacedCitation]) -> dict[str, Any]:
     """`groundingMetadata` for citations of another provider. One without offsets covers its whole text."""
     chunks: dict[tuple[str | None, str | None, str | None], int] = {}

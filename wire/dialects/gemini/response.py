@@ -14,7 +14,7 @@ from msgspec import structs
 
 from wire.dialect import Rendered
 from wire.dialects.gemini.call_ids import CallIds
-from wire.dialects.gemini.citations import PlacedCitation, place_citations, render_grounding
+from wire.dialects.gemini.citations import PlacedCitation, loses_quote, place_citations, render_grounding
 from wire.dialects.gemini.errors import classify
 from wire.dialects.gemini.finish import finish_word, gemini_word, neutral_reason
 from wire.dialects.gemini.foreign import SKIP_VALIDATION, seal
@@ -193,6 +193,8 @@ def _candidate(choice: Choice, ids: CallIds, dropped: list[str], *, own: bool) -
         candidate["logprobsResult"] = logprobs
     if parts.placed and not own:
         candidate["groundingMetadata"] = render_grounding(parts.texts, parts.placed)
+        if any(loses_quote(item.citation) for item in parts.placed):
+            dropped.append("citations.cited_text")
     if own:
         candidate.update(choice.extra or {})
     else:

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from msgspec import structs
 
-from wire.dialects.gemini.citations import PlacedCitation, render_grounding
+from wire.dialects.gemini.citations import PlacedCitation, loses_quote, render_grounding
 from wire.dialects.gemini.errors import render_error
 from wire.dialects.gemini.foreign import SKIP_VALIDATION, seal
 from wire.dialects.gemini.logprobs import render_logprobs
@@ -88,6 +88,8 @@ class GeminiStreamRenderer:
                 self._sign(event)
             case CitationDelta(block=number) if (block := self._blocks.get(number)) is not None:
                 self._candidate(block.choice).citations.append(event)
+                if loses_quote(event.citation):
+                    self._drop("citations.cited_text")
             case UsageUpdate(usage=usage):
                 self._usage = usage
             case Finish(choice=choice):
