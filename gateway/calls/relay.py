@@ -19,6 +19,7 @@ from wire.dialect import Dialect, Facts, Meter
 from wire.errors import GatewayError, UpstreamError, UpstreamMalformed, UpstreamTruncated
 from wire.neutral import Stamp
 from wire.sse import SseEvent, SseSplitter, encode_comment
+from wire.translation import caller_names
 
 Clock = Callable[[], float]
 
@@ -82,7 +83,7 @@ class Translating:
         answer = self._upstream.parse_response(json_object(raw))
         tally.take_response(answer)
         rendered = self._caller.render_response(answer, stamp)
-        return orjson.dumps(rendered.body), rendered.dropped
+        return orjson.dumps(rendered.body), caller_names(rendered.dropped, {})
 
     def stream(self, stamp: Stamp, tally: Tally) -> Stream:
         return _Translation(self._upstream, self._caller, stamp, tally, include_usage=self._include_usage)
@@ -148,9 +149,8 @@ class _Translation:
         if not self._tally.ended:
             raise UpstreamTruncated("The upstream's stream ended before its answer was whole")
         out = b"".join([self._renderer.feed(item) for item in events])
-        lost = self._renderer.dropped
-        comment = encode_comment("tollgate-dropped: " + ", ".join(dict.fromkeys(lost))) if lost else b""
-        self._tally.lost = tuple(dict.fromkeys(lost))
+        lost = self._tally.lost = caller_names(self._renderer.dropped, {})
+        comment = encode_comment("tollgate-dropped: " + ", ".join(lost)) if lost else b""
         return out + comment + self._renderer.close()
 
     def failed(self, error: GatewayError) -> bytes:
