@@ -69,6 +69,41 @@ class Process:
             self._child.wait(10)
 
 
+class GatewayProcess(Process):
+    """A gateway on a port of its choice."""
+
+    def __init__(self, arguments: list[str], log: Path, environment: dict[str, str]) -> None:
+        super().__init__("gateway", arguments, log, environment)
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def serve(self) -> None:
+        """Start it and wait until it says that it can serve."""
+        seen = self.log.stat().st_size if self.log.exists() else 0
+        self.start()
+
+        def port() -> str | None:
+            self._check()
+            found = _LISTENING.findall(self.log.read_text(encoding="utf-8")[seen:])
+            return found[-1] if found else None
+
+        self.port = int(until(port, "the gateway listens", START_SECONDS))
+        until(self._ready, "the gateway is ready", START_SECONDS)
+
+    def _ready(self) -> bool:
+        self._check()
+        try:
+            return httpx.get(f"{self.url}/health/readiness", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def _check(self) -> None:
+        assert self.running, f"the gateway ended:\n{self.log.read_text(encoding='utf-8')}"
+
+
 def until(holds: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
     """Ask again and again until the answer is true, and return it. Raises AssertionError after `seconds`."""
     end = time.monotonic() + seconds
@@ -114,11 +149,10 @@ class Deployment:
         self.config = folder / "config.yaml"
         self.config.write_text(yaml.safe_dump(settings), encoding="utf-8")
         env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).resolve().parents[1]), **(environment or {})}
-        self.gateway = Process("gateway", ["--config", str(self.config)], folder / "gateway.log", env)
+        self.gateway = GatewayProcess(["--config", str(self.config)], folder / "gateway.log", env)
         ledger = database_url or f"sqlite:///{folder / 'data' / 'ledger.db'}"
         source = ["--redis-url", redis_url] if redis_url else ["--spool-root", str(folder / "data" / "spool")]
         self.worker = Process("usage_worker", ["--database-url", ledger, *source], folder / "worker.log", env)
-        self.port = 0
 
     def __enter__(self) -> Self:
         try:
@@ -136,23 +170,7 @@ class Deployment:
 
     def start_gateway(self) -> None:
         """Start it and wait until it says that it can serve."""
-        seen = self.gateway.log.stat().st_size if self.gateway.log.exists() else 0
-        self.gateway.start()
-
-        def port() -> str | None:
-            assert self.gateway.running, f"the gateway ended:\n{self.log_text()}"
-            found = _LISTENING.findall(self.gateway.log.read_text(encoding="utf-8")[seen:])
-            return found[-1] if found else None
-
-        self.port = int(until(port, "the gateway listens", START_SECONDS))
-        until(self._ready, "the gateway is ready", START_SECONDS)
-
-    def _ready(self) -> bool:
-        assert self.gateway.running, f"the gateway ended:\n{self.log_text()}"
-        try:
-            return httpx.get(f"{self.url}/health/readiness", timeout=5).status_code == 200
-        except httpx.TransportError:
-            return False
+        self.gateway.serve()
 
     def stop(self) -> None:
         self.gateway.stop()
@@ -160,7 +178,7 @@ class Deployment:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return self.gateway.url
 
     @property
     def key(self) -> str:

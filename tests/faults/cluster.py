@@ -1,0 +1,149 @@
+"""Several gateways on one spool root, several workers, a Redis and a Postgres of their own: all to be broken."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from redis import Redis
+from redis.exceptions import RedisError
+
+from tests.deployment import MASTER_KEY, Deployment, GatewayProcess, Process, until
+from tests.faults.load import ALIASES, Load
+from tests.faults.sizes import SIZE
+from tests.replay import Upstream
+from usage_contract.spool import segment_path, segments
+
+STREAM = "tollgate:usage"
+_numbers = itertools.count(1)  # of loads, also of other clusters on the same upstream
+
+
+class Cluster(Deployment):
+    """Use it like `Deployment`. `gateway` and `worker` are the first of `gateways` and `workers`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        upstream: Upstream,
+        *,
+        database_url: str,
+        redis_url: str,
+        gateways: int = 2,
+        workers: int = 1,
+        spool: dict[str, Any] | None = None,
+        config: dict[str, Any] | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        self.redis_url, self.database_url = redis_url, database_url
+        settings = {"spool": {"segment_seconds": 0.2, **(spool or {})}, "models": ALIASES}
+        super().__init__(
+            folder,
+            upstream.url,
+            database_url=database_url,
+            redis_url=redis_url,
+            config={**settings, **(config or {})},
+            environment=environment,
+        )
+        self.upstream = upstream
+        self.spool_root = folder / "data" / "spool"
+        self.gateways = [self.gateway, *(self._another_gateway(number) for number in range(2, gateways + 1))]
+        self.workers = [self.worker, *(self.another_worker(f"worker-{number}") for number in range(2, workers + 1))]
+        self.keys: list[str] = []
+
+    def _another_gateway(self, number: int) -> GatewayProcess:
+        log = self.folder / f"gateway-{number}.log"
+        return GatewayProcess(self.gateway.arguments, log, self.gateway.environment)
+
+    def another_worker(self, name: str, *, consumer: str | None = None) -> Process:
+        """A worker that is not started yet; of the same consumer name only where one is given."""
+        arguments = [*self.worker.arguments, "--consumer", consumer or name]
+        return Process("usage_worker", arguments, self.folder / f"{name}.log", self.worker.environment)
+
+    def start_gateway(self) -> None:
+        for gateway in self.gateways:
+            gateway.serve()
+        self.keys = [self._key(user) for user in ("ada", "grace", "grace", "edsger")]
+        for worker in self.workers[1:]:
+            worker.start()
+
+    def _key(self, user: str) -> str:
+        response = self.post("/v1/keys", {"user_id": user}, key=MASTER_KEY)
+        assert response.status_code == 200, response.text
+        key: str = response.json()["key"]
+        return key
+
+    def stop(self) -> None:
+        processes = [*self.gateways, *self.workers]
+        for process in processes:
+            process.stop() if process.running else process.kill()
+
+    def urls(self) -> Sequence[str]:
+        """Where the gateways that run are."""
+        return [gateway.url for gateway in self.gateways if gateway.running]
+
+    def load(self, **options: Any) -> Load:
+        """Calls on the running gateways, as many as this form of the tests makes, under a label of their own."""
+        asked: dict[str, Any] = {"gateways": self.urls, "calls": SIZE.calls, "at_once": SIZE.at_once, **options}
+        return Load(f"n{next(_numbers)}", keys=self.keys, **asked)
+
+    # -- the spool and the stream
+
+    def folders(self) -> list[Path]:
+        return [path for path in self.spool_root.iterdir() if path.is_dir()] if self.spool_root.exists() else []
+
+    def spooled(self) -> int:
+        """Bytes of segments in all producers' folders."""
+        total = 0
+        for folder in self.folders():
+            for number in segments(folder):
+                try:
+                    total += segment_path(folder, number).stat().st_size
+                except FileNotFoundError:
+                    continue
+        return total
+
+    def streamed(self) -> int | None:
+        """Entries in Redis; None when it does not say."""
+        try:
+            with Redis.from_url(self.redis_url, socket_timeout=5) as redis:
+                return int(redis.xlen(STREAM))
+        except RedisError:
+            return None
+
+    def settled(self, seconds: float) -> None:
+        """Wait until nothing is left on the way: spools empty, dead producers' folders gone, the stream read."""
+        alive = sum(gateway.running for gateway in self.gateways)
+
+        def nothing_left() -> bool:
+            return self.spooled() == 0 and len(self.folders()) <= alive and self.streamed() == 0
+
+        try:
+            until(nothing_left, "everything settled", seconds)
+        except AssertionError as late:
+            left = f"{self.spooled()} bytes spooled in {len(self.folders())} folders, {self.streamed()} entries"
+            raise AssertionError(f"{late}: {left}\n{self.log_tail()}") from None
+
+    def log_tail(self) -> str:
+        return "\n".join(
+            f"--- {log.name}\n" + "\n".join(log.read_text(encoding="utf-8").splitlines()[-25:])
+            for log in sorted(self.folder.glob("*.log"))
+        )
+
+    # -- the ledger
+
+    def sql(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.database_url, connect_timeout=5, autocommit=True) as connection:
+            cursor = connection.execute(query.encode(), values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def verify(self) -> subprocess.CompletedProcess[str]:
+        """`tollgate usage verify`, as an operator runs it."""
+        command = [sys.executable, "-m", "tollgate", "usage", "verify", "--config", str(self.config)]
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=300, env=self.gateway.environment, check=False
+        )

@@ -1,0 +1,81 @@
+"""Clusters to break, one for each line of promises, and the table of counts at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.faults.cluster import Cluster
+from tests.faults.load import provide
+from tests.faults.sizes import SIZE
+from tests.faults.verdict import Counts, table
+from tests.replay import Upstream
+from tests.services import PostgresServer, RedisServer, ServiceUnavailable, running
+
+_TABLE = pytest.StashKey[list[Counts]]()
+_CASE_SECONDS = 900
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if SIZE.long:
+        for item in items:
+            if Path(__file__).parent in item.path.parents:
+                item.add_marker(pytest.mark.timeout(_CASE_SECONDS))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    lines = config.stash.get(_TABLE, [])
+    if lines:
+        terminalreporter.section(f"faults, {'long' if SIZE.long else 'short'} form: what was called and what is billed")
+        terminalreporter.write_line(table(lines))
+
+
+@pytest.fixture
+def note(request: pytest.FixtureRequest) -> Callable[[Counts], None]:
+    """Puts a line into the table."""
+    return request.config.stash.setdefault(_TABLE, []).append
+
+
+@contextmanager
+def servers() -> Iterator[tuple[RedisServer, PostgresServer]]:
+    """A Redis and a Postgres of a module's own. Skips, with the reason, where there are none."""
+    with ExitStack() as stack:
+        try:
+            redis = stack.enter_context(running(RedisServer))
+            postgres = stack.enter_context(running(PostgresServer))
+        except ServiceUnavailable as reason:
+            pytest.skip(f"no servers to break: {reason}")
+        assert isinstance(redis, RedisServer)
+        assert isinstance(postgres, PostgresServer)
+        yield redis, postgres
+
+
+@pytest.fixture(scope="module")
+def module_servers() -> Iterator[tuple[RedisServer, PostgresServer]]:
+    with servers() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def module_upstream() -> Iterator[Upstream]:
+    with Upstream() as upstream:
+        provide(upstream)
+        yield upstream
+
+
+@pytest.fixture(scope="module")
+def cluster(
+    tmp_path_factory: pytest.TempPathFactory,
+    module_servers: tuple[RedisServer, PostgresServer],
+    module_upstream: Upstream,
+) -> Iterator[Cluster]:
+    """Two gateways and a worker for all cases of a module. At the end its ledger is verified as an operator does it."""
+    redis, postgres = module_servers
+    folder = tmp_path_factory.mktemp("cluster")
+    with Cluster(folder, module_upstream, database_url=postgres.url, redis_url=redis.url) as started:
+        yield started
+        done = started.verify()
+        assert done.returncode == 0, done.stdout + done.stderr

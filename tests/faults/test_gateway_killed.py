@@ -1,0 +1,145 @@
+"""Line 1: gateways die without a word: one, all of them, one for ever, one together with its machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.cluster import Cluster
+from tests.faults.load import Made
+from tests.faults.sizes import SIZE
+from tests.faults.verdict import Counts, accepted, judge
+from tests.replay import Call, Upstream
+from tests.services import PostgresServer, RedisServer, fresh_database
+from usage_contract.spool import segment_path, segments
+
+Note = Callable[[Counts], None]
+Servers = tuple[RedisServer, PostgresServer]
+_SCHEDULING = 1.0  # seconds by which a busy machine may be late
+
+
+def test_one_killed_under_load_and_started_again(cluster: Cluster, note: Note) -> None:
+    victim = cluster.gateways[0]
+    victims, deaths = {victim.url}, []
+    with cluster.load() as load:
+        for number in range(SIZE.rounds):
+            load.reached((number + 0.4) / (SIZE.rounds + 0.2))
+            deaths.append(time.monotonic())
+            victim.kill()
+            victim.serve()
+            victims.add(victim.url)
+    counts = judge(cluster, load, "1 gateway killed, restarted", seconds=SIZE.settle, deaths=deaths)
+    note(counts)
+    assert all(made.outcome == "answered" for made in load.made if made.gateway not in victims)
+    assert counts.cut + counts.refused <= SIZE.rounds * 3 * SIZE.at_once
+
+
+def test_all_killed_at_once(cluster: Cluster, note: Note) -> None:
+    before = cluster.urls()
+    with cluster.load(gateways=lambda: cluster.urls() or before, seconds=4) as load:
+        load.reached(0.3)
+        deaths = [time.monotonic()]
+        for gateway in cluster.gateways:
+            gateway.kill()
+        deaths.append(time.monotonic())
+        for gateway in cluster.gateways:
+            gateway.serve()
+    counts = judge(cluster, load, "1 all gateways killed", seconds=SIZE.settle, deaths=deaths)
+    note(counts)
+    assert counts.answered > SIZE.calls * 0.3
+
+
+def test_one_removed_for_ever_with_a_full_spool(cluster: Cluster, module_servers: Servers, note: Note) -> None:
+    redis, _ = module_servers
+    victim, heir = cluster.gateways[1], cluster.gateways[0]
+    redis.pause()
+    with cluster.load() as load:
+        load.reached(0.8)
+        assert cluster.spooled() > 0
+        deaths = [time.monotonic()]
+        victim.kill()
+    redis.resume()
+    counts = judge(cluster, load, "1 gateway gone for ever, spool full", seconds=SIZE.settle, deaths=deaths)
+    note(counts)
+    assert all(made.outcome == "answered" for made in load.made if made.gateway == heir.url)
+    assert [folder.name for folder in cluster.folders()] != []
+    victim.serve()
+
+
+@pytest.fixture(params=["always", 1000], ids=["always", "interval"])
+def crashing(
+    request: pytest.FixtureRequest, tmp_path: Path, module_servers: Servers, module_upstream: Upstream
+) -> Iterator[tuple[Cluster, Path, int]]:
+    """One gateway whose every fsync is noted, the file of notes, and the interval in milliseconds (0: always)."""
+    redis, postgres = module_servers
+    notes, root = tmp_path / "synced", Path(__file__).resolve().parents[2]
+    environment = {
+        "PYTHONPATH": f"{Path(__file__).parent / 'noting_fsync'}:{root}",
+        "TOLLGATE_TEST_SYNCED": str(notes),
+    }
+    with (
+        fresh_database(postgres.url) as url,
+        Cluster(
+            tmp_path / "cluster",
+            module_upstream,
+            database_url=url,
+            redis_url=redis.url.replace("/0", "/1"),
+            gateways=1,
+            spool={"fsync": request.param, "segment_seconds": 0.5},
+            environment=environment,
+        ) as cluster,
+    ):
+        yield cluster, notes, 0 if request.param == "always" else request.param
+
+
+def test_the_unsynced_tail_is_lost_with_the_machine(crashing: tuple[Cluster, Path, int], note: Note) -> None:
+    cluster, notes, interval = crashing
+    with cluster.load(seconds=max(3.0, SIZE.calls / 150)) as load:
+        load.reached(0.6)
+        death = time.monotonic()
+        cluster.gateway.kill()
+        cut = _cut_to_the_last_fsync(cluster, notes)
+        cluster.gateway.serve()
+    young = death - interval / 1000 - _SCHEDULING
+
+    def may_lack(call: Call) -> bool:
+        return interval > 0 and young <= call.at <= death
+
+    def may_be_lost(made: Made) -> bool:
+        return made.started <= death and made.ended >= (young if interval else death - _SCHEDULING)
+
+    counts = judge(
+        cluster,
+        load,
+        f"1 unsynced tail lost, fsync {interval or 'always'}",
+        seconds=SIZE.settle,
+        may_lack=may_lack,
+        may_be_lost=may_be_lost,
+    )
+    note(counts)
+    assert interval or not counts.missing
+    assert cut > 0 or not interval, "the crash took nothing: this proves nothing"
+    assert len(accepted(cluster, load)) > SIZE.calls // 2
+
+
+def _cut_to_the_last_fsync(cluster: Cluster, notes: Path) -> int:
+    """Leave of each segment what its last fsync covered; the bytes that went."""
+    synced: dict[str, int] = {}
+    for line in notes.read_text(encoding="utf-8").splitlines():
+        _, size, path = line.split(" ", 2)
+        synced[path] = max(int(size), synced.get(path, 0))
+    cut = 0
+    [folder] = cluster.folders()
+    for number in segments(folder):
+        path = segment_path(folder, number)
+        covered, size = synced.get(str(path), 0), path.stat().st_size
+        cut += max(0, size - covered)
+        if covered:
+            with path.open("r+b") as file:
+                file.truncate(min(covered, size))
+        else:
+            path.unlink()
+    return cut

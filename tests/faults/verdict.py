@@ -1,0 +1,174 @@
+"""Holds the ledger against what the upstream accepted and what the callers got, and counts it for the table."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ledger.engine import make_engine
+from tests.faults.cluster import Cluster
+from tests.faults.load import MARKER, Load, Made
+from tests.replay import Call
+from usage_worker.verify import verify
+
+_AFTERWARDS = 2.0  # seconds: a stream's caller may have its last byte a little before the row is written
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """One line of the table."""
+
+    case: str
+    calls: int
+    streamed: int
+    answered: int
+    refused: int
+    cut: int
+    left: int
+    accepted: int  # attempts that the upstream accepted
+    rows: int
+    final: int
+    attempt: int
+    lost: int
+    unasked: int  # lost rows of attempts that the upstream never saw
+    estimated: int
+    missing: int  # accepted attempts without a row: only where a machine's crash is played
+
+
+HEADINGS = tuple(Counts.__dataclass_fields__)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    marker: str
+    kind: str
+    status: str
+    estimated: bool
+    cost_pico: int | None
+    event_id: str
+    request_id: str
+    attempt: int
+
+
+def accepted(cluster: Cluster, load: Load) -> dict[str, list[Call]]:
+    """What the upstream counted, by the call's marker."""
+    prefix = f"call-{load.label}-".encode()
+    found: dict[str, list[Call]] = defaultdict(list)
+    for call in cluster.upstream.calls:
+        if (match := MARKER.search(call.body)) and match[0].startswith(prefix):
+            found[match[0].decode()].append(call)
+    return found
+
+
+def rows(cluster: Cluster, load: Load) -> dict[str, list[Row]]:
+    """The ledger's rows of the load's calls."""
+    columns = "session_id, kind, status, estimated, cost_pico, event_id, request_id, attempt"
+    found: dict[str, list[Row]] = defaultdict(list)
+    query = f"SELECT {columns} FROM usage_events WHERE session_id LIKE %s"
+    for values in cluster.sql(query, f"call-{load.label}-%"):
+        found[values[0]].append(Row(*values))
+    return found
+
+
+def judge(
+    cluster: Cluster,
+    load: Load,
+    case: str,
+    *,
+    seconds: float,
+    deaths: Sequence[float] = (),
+    may_lack: Callable[[Call], bool] = lambda _call: False,
+    may_be_lost: Callable[[Made], bool] | None = None,
+) -> Counts:
+    """Wait until all is settled, then assert what the ledger promises.
+
+    `deaths` are the moments at which gateways died. `may_lack` says which accepted calls a played crash of the machine
+    may have cost their row, `may_be_lost` which calls may be `lost` rows: by default those in flight at a death.
+    """
+    cluster.settled(seconds)
+    asked, written = accepted(cluster, load), rows(cluster, load)
+    by_marker = {made.marker: made for made in load.made}
+    in_flight = may_be_lost or (lambda made: any(made.started <= death <= made.ended + _AFTERWARDS for death in deaths))
+    problems: list[str] = []
+    unasked = missing = 0
+    for marker, made in by_marker.items():
+        calls, found = asked.get(marker, []), written.get(marker, [])
+        lost = [row for row in found if row.kind == "lost"]
+        more = len(found) - len(calls)
+        if more < 0 and not all(may_lack(call) for call in sorted(calls, key=lambda call: call.at)[more:]):
+            problems.append(f"{marker} ({made.outcome}): {len(calls)} accepted, {len(found)} rows: {found}")
+        if more > 0 and more > len(lost):
+            problems.append(f"{marker} ({made.outcome}): {len(calls)} accepted, {len(found)} rows: {found}")
+        if len(lost) > 1 or (lost and not in_flight(made)):
+            problems.append(f"{marker}: lost, but not in flight at a death: {made}")
+        unasked += max(0, more)
+        missing += max(0, -more)
+    every = [row for found in written.values() for row in found]
+    problems += [f"neither estimated nor priced: {row}" for row in every if row.kind == "lost" and not _priced(row)]
+    problems += [f"rows of nobody's call: {marker}" for marker in set(written) - set(by_marker)]
+    problems += _twice(every)
+    problems += ledger_problems(cluster)
+    assert not problems, "\n".join([f"{len(problems)} problems", *problems[:20], cluster.log_tail()])
+    kinds, outcomes = Counter(row.kind for row in every), load.outcomes()
+    return Counts(
+        case=case,
+        calls=len(load.made),
+        streamed=sum(made.shape.stream for made in load.made),
+        answered=outcomes["answered"],
+        refused=outcomes["refused"],
+        cut=outcomes["cut"],
+        left=outcomes["left"],
+        accepted=sum(map(len, asked.values())),
+        rows=len(every),
+        final=kinds["final"],
+        attempt=kinds["attempt"],
+        lost=kinds["lost"],
+        unasked=unasked,
+        estimated=sum(row.estimated for row in every),
+        missing=missing,
+    )
+
+
+def _priced(row: Row) -> bool:
+    return row.estimated and row.cost_pico is not None and row.cost_pico > 0
+
+
+def _twice(every: Sequence[Row]) -> list[str]:
+    """No event and no attempt of a call is there a second time."""
+    ids = Counter(row.event_id for row in every)
+    attempts = Counter((row.request_id, row.attempt) for row in every)
+    return [f"twice: {name}" for counted in (ids, attempts) for name, count in counted.items() if count > 1]
+
+
+def ledger_problems(cluster: Cluster) -> list[str]:
+    """sum(events) = sum(rollups) = sum(receipts), by SQL of our own; and what `verify` finds."""
+    [(events, cost)] = cluster.sql("SELECT count(*), coalesce(sum(cost_pico), 0) FROM usage_events")
+    problems = []
+    for table in ("hourly_usage", "daily_usage", "monthly_usage"):
+        query = f"SELECT coalesce(sum(events), 0), coalesce(sum(cost_pico), 0) FROM {table}"
+        [sums] = cluster.sql(query)
+        if sums != (events, cost):
+            problems.append(f"{table}: {sums}, events: {(events, cost)}")
+    [(stored,)] = cluster.sql("SELECT coalesce(sum(stored), 0) FROM usage_receipts")
+    if stored != events:
+        problems.append(f"receipts for {stored} events, there are {events}")
+    engine = make_engine(cluster.database_url)
+    try:
+        return problems + [str(difference) for difference in verify(engine)]
+    finally:
+        engine.dispose()
+
+
+def table(lines: Sequence[Counts]) -> str:
+    """All cases as aligned text."""
+    cells: list[tuple[Any, ...]] = [HEADINGS, *(tuple(getattr(line, name) for name in HEADINGS) for line in lines)]
+    widths = [max(len(str(row[column])) for row in cells) for column in range(len(HEADINGS))]
+    return "\n".join(
+        "  ".join(
+            str(cell).ljust(width) if not column else str(cell).rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in cells
+    )
