@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement
 
-from ledger.tables import usage_events
+from ledger.tables import from_us, usage_events
+from ledger.uuid7 import event_time_us, is_uuid7
 from usage_contract.event import Kind
 
 _EVENT = usage_events.c
+_CLOCK_JUMP = timedelta(hours=2)
+_LONGEST_CALL = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,10 @@ def conditions(wanted: UsageFilter) -> list[ColumnElement[bool]]:
         found.append(_EVENT.event_time >= wanted.start)
     if wanted.end is not None:
         found.append(_EVENT.event_time < wanted.end)
+    if wanted.request_id is not None and is_uuid7(wanted.request_id):
+        # Minted when the call came in, as the ids of its attempts were a little later: no need to look at all rows.
+        called = from_us(event_time_us(wanted.request_id))
+        found += [_EVENT.event_time >= called - _CLOCK_JUMP, _EVENT.event_time < called + _LONGEST_CALL]
     for name in ("user_id", "key_id", "session_id", "end_user", "request_id", "provider", "kind"):
         if (value := getattr(wanted, name)) is not None:
             found.append(_EVENT[name] == value)

@@ -159,64 +159,96 @@ def _snapped(connection: Connection, bounds: list[datetime]) -> list[datetime]:
 Sums = dict[tuple[Any, ...], list[int]]
 
 
+class _Tally:
+    """Measures by (index of the span between two bounds, group keys), while they come in part by part."""
+
+    def __init__(self, bounds: list[datetime], width: int) -> None:
+        self.sums: Sums = {}
+        self.one_bucket = len(bounds) == 2
+        self._bounds = bounds
+        self._width = width
+        self._owners: dict[datetime, int] = {}
+
+    def split_days(self, left: list[Span]) -> tuple[list[Span], list[Span]]:
+        """Days that two neighbouring spans share without remainder: as whole days, and what is left of the spans.
+
+        The day is given to the span with the larger part; the smaller part is added to its own span and taken off the
+        larger one's. In a zone away from UTC that is most of a series, and at least halves the hours to be read.
+        """
+        days: list[Span] = []
+        rest: list[Span] = []
+        for span in left:
+            before = rest[-1] if rest else None
+            if before and before[1] == span[0] and span[1] - before[0] == _DAY and _is_midnight(before[0]):
+                larger, smaller = sorted((rest.pop(), span), key=lambda part: part[0] - part[1])
+                self._owners[before[0]] = self._index(larger[0])
+                days.append((before[0], span[1]))
+                rest.append(smaller)
+            else:
+                rest.append(span)
+        return days, rest
+
+    def add_day(self, day: datetime, values: list[Any]) -> None:
+        self._add(self._owners.get(day, self._index(day)), values, 1)
+
+    def add_part(self, moment: datetime, values: list[Any]) -> None:
+        """Of a month, an hour or events: what is not a whole day."""
+        self._add(self._index(moment), values, 1)
+        owner = self._owners.get(_period_start(daily_usage, moment))
+        if owner is not None:
+            self._add(owner, values, -1)
+
+    def _index(self, moment: datetime) -> int:
+        return bisect_right(self._bounds, moment) - 1
+
+    def _add(self, at: int, values: list[Any], sign: int) -> None:
+        key = (at, *(value or None for value in values[: self._width]))
+        measures = [sign * int(value) for value in values[self._width :]]
+        there = self.sums.get(key)
+        self.sums[key] = measures if there is None else [a + b for a, b in zip(there, measures, strict=True)]
+
+
 def _sums(connection: Connection, wanted: UsageFilter, bounds: list[datetime], by: Sequence[GroupBy]) -> Sums:
     """Measures by (index of the span between two bounds, group keys)."""
-    spans = [(a, b) for a, b in pairwise(bounds) if a < b]
-    sums: Sums = {}
-    left = spans
+    left = [(a, b) for a, b in pairwise(bounds) if a < b]
+    tally = _Tally(bounds, len(by))
     if wanted.fits_rollups and "session_id" not in by:
-        for table in (monthly_usage, daily_usage, hourly_usage):
-            whole, left = _carved(left, table)
-            if whole:
-                _add_rollup(connection, sums, table, whole, wanted, bounds, by)
+        months, left = _carved(left, monthly_usage)
+        days, left = _carved(left, daily_usage)
+        shared, left = tally.split_days(left)
+        hours, left = _carved(left, hourly_usage)
+        _add_rollup(connection, tally, monthly_usage, months, wanted, by)
+        _add_rollup(connection, tally, daily_usage, sorted(days + shared), wanted, by)
+        _add_rollup(connection, tally, hourly_usage, hours, wanted, by)
     for span in left:
-        _add_events(connection, sums, span, wanted, bounds, by)
-    return sums
+        _add_events(connection, tally, span, wanted, by)
+    return {key: measures for key, measures in tally.sums.items() if measures[0]}
 
 
 def _add_rollup(
-    connection: Connection,
-    sums: Sums,
-    table: Table,
-    spans: list[Span],
-    wanted: UsageFilter,
-    bounds: list[datetime],
-    by: Sequence[GroupBy],
+    connection: Connection, tally: _Tally, table: Table, spans: list[Span], wanted: UsageFilter, by: Sequence[GroupBy]
 ) -> None:
+    if not spans:
+        return
     period = table.columns[0]
     inside = [
         and_(period >= _as_period(table, start), period < _as_period(table, end)) for start, end in _merged(spans)
     ]
     same = [table.c[name] == getattr(wanted, name) for name in ROLLUP_KEYS if getattr(wanted, name) is not None]
     keys = [table.c[name] for name in by]
-    one_bucket = len(bounds) == 2
-    when = [] if one_bucket else [period]
+    when = [] if tally.one_bucket else [period]
     query = select(*when, *keys, *rollup_measures(table)).where(or_(*inside), *same).group_by(*when, *keys)
-    if not when and not keys:
-        query = query.having(func.count() > 0)
+    add = tally.add_day if table is daily_usage else tally.add_part
     for row in connection.execute(query):
         values = list(row)
-        at = 0 if one_bucket else bisect_right(bounds, _as_moment(values.pop(0))) - 1
-        _add(sums, at, values, len(by))
+        add(spans[0][0] if tally.one_bucket else _as_moment(values.pop(0)), values)
 
 
-def _add_events(
-    connection: Connection, sums: Sums, span: Span, wanted: UsageFilter, bounds: list[datetime], by: Sequence[GroupBy]
-) -> None:
+def _add_events(connection: Connection, tally: _Tally, span: Span, wanted: UsageFilter, by: Sequence[GroupBy]) -> None:
     within = replace(wanted, start=span[0], end=span[1])
     keys = [usage_events.c["model_used" if name == "model" else name] for name in by]
-    query = select(*keys, *event_measures()).where(*conditions(within)).group_by(*keys)
-    if not keys:
-        query = query.having(func.count() > 0)
-    for row in connection.execute(query):
-        _add(sums, bisect_right(bounds, span[0]) - 1, list(row), len(by))
-
-
-def _add(sums: Sums, at: int, values: list[Any], width: int) -> None:
-    key = (at, *(value or None for value in values[:width]))
-    measures = [int(value) for value in values[width:]]
-    there = sums.get(key)
-    sums[key] = measures if there is None else [a + b for a, b in zip(there, measures, strict=True)]
+    for row in connection.execute(select(*keys, *event_measures()).where(*conditions(within)).group_by(*keys)):
+        tally.add_part(span[0], list(row))
 
 
 def _carved(spans: list[Span], table: Table) -> tuple[list[Span], list[Span]]:
@@ -261,6 +293,10 @@ def _merged(spans: list[Span]) -> list[Span]:
 
 def _as_period(table: Table, moment: datetime) -> datetime | date:
     return moment if table is hourly_usage else moment.date()
+
+
+def _is_midnight(moment: datetime) -> bool:
+    return moment == _period_start(daily_usage, moment)
 
 
 def _as_moment(period: datetime | date) -> datetime:

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from ledger.tables import TOKEN_COLUMNS, to_us, usage_events
+from ledger.uuid7 import event_time_us, is_uuid7
 from usage_contract.event import SCHEMA_VERSION, Caller, Tokens, UsageEvent
 from usage_worker.entries import MAX_PRODUCER, Entry, Letter, letter_of
 
@@ -29,7 +30,6 @@ EARLIEST_US = 1_577_836_800_000_000  # 2020: an id from before was not minted by
 
 # An escaped NUL: legal in JSON, impossible in a Postgres text. The row is stored with U+FFFD in its place.
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
-_UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 _Long = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 _Microseconds = Annotated[int, Meta(ge=0, le=253_402_300_799_999_999)]  # the last one of the year 9999
@@ -142,18 +142,6 @@ def decode(entries: Sequence[Entry], now: datetime) -> tuple[list[Row], list[Let
             else:
                 rows.append(row)
     return rows, letters
-
-
-def is_uuid7(text: str) -> bool:
-    """In canonical form: lower case, with dashes."""
-    return _UUID7.fullmatch(text) is not None
-
-
-def event_time_us(event_id: str) -> int:
-    """The time inside a UUIDv7 in microseconds (it holds milliseconds). Raises ValueError for anything else."""
-    if not is_uuid7(event_id):
-        raise ValueError("event_id is not a UUIDv7 in canonical form")
-    return int(event_id[:8] + event_id[9:13], 16) * 1000
 
 
 def indexable(value: str | None) -> str | None:

@@ -18,8 +18,9 @@ from sqlalchemy import Connection, Engine, case, select, text, tuple_, update
 
 from ledger import partitions
 from ledger.tables import from_us, ledger_state, metadata, to_us, usage_dead_letters, usage_events, usage_receipts
+from ledger.uuid7 import event_time_us
 from usage_worker.bulk import bulk_for, insert_into
-from usage_worker.decode import Row, event_time_us
+from usage_worker.decode import Row
 from usage_worker.entries import Letter
 from usage_worker.errors import DATABASE_ERRORS, Refused, from_database
 from usage_worker.rollups import roll_up

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine
 
 from ledger.queries import UsageFilter, each_event, receipts, usage_count, usage_page
-from tests.usage_worker.events import NOON, PRODUCER, save, usage_event
+from tests.usage_worker.events import NOON, PRODUCER, event_id, save, usage_event
 from usage_contract.event import Receipt, UsageEvent
 
 
@@ -103,6 +103,8 @@ def test_each_filter_and_all_together(ledger: Engine) -> None:
         (UsageFilter(session_id="session-3"), [event for event in events if event.caller.session_id == "session-3"]),
         (UsageFilter(model="gpt-4o-mini-1"), [event for event in events if event.model_used == "gpt-4o-mini-1"]),
         (UsageFilter(provider="p0"), [event for event in events if event.provider == "p0"]),
+        (UsageFilter(end_user="nobody"), []),
+        (UsageFilter(request_id="req-7"), events[7:8]),
         (UsageFilter(kind="attempt"), [event for event in events if event.kind == "attempt"]),
         (UsageFilter(user_id="nobody"), []),
         (
@@ -116,6 +118,15 @@ def test_each_filter_and_all_together(ledger: Engine) -> None:
         assert usage_count(ledger, wanted) == len(expected), wanted
         oldest_first = [row.event.event_id for row in each_event(ledger, wanted, batch=7)]
         assert oldest_first == _newest_first(expected)[::-1], wanted
+
+
+def test_the_attempts_of_one_call_are_found_by_its_id(ledger: Engine) -> None:
+    call = event_id(NOON, 1000)
+    attempts = [usage_event(n, NOON + timedelta(seconds=n * 40), request_id=call) for n in range(3)]
+    save(ledger, [*attempts, *(usage_event(n, NOON) for n in range(10, 15))])
+    page = usage_page(ledger, UsageFilter(request_id=call))
+    assert [row.event.event_id for row in page.rows] == _newest_first(attempts)
+    assert usage_count(ledger, UsageFilter(request_id=call)) == 3
 
 
 def test_receipts_of_one_producer_from_a_segment_on(ledger: Engine) -> None:

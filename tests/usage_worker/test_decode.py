@@ -17,7 +17,7 @@ from tests.usage_worker.events import NOON, PRODUCER, entry_of, event_id, usage_
 from usage_contract.codec import InvalidEvent, encode
 from usage_contract.codec import decode as contract_decode
 from usage_contract.event import Caller, Tokens
-from usage_worker.decode import COLUMNS, INDEXED_BYTES, MAX_EVENT_PICO, decode, event_time_us, indexable, is_uuid7
+from usage_worker.decode import COLUMNS, INDEXED_BYTES, MAX_EVENT_PICO, decode, indexable
 from usage_worker.entries import Entry, Letter
 
 
@@ -139,12 +139,6 @@ def test_an_identifier_too_long_for_an_index_keeps_its_beginning_and_stays_disti
     assert stored != indexable(other)
     assert indexable("x" * INDEXED_BYTES) == "x" * INDEXED_BYTES
     assert indexable(None) is None
-
-
-def test_the_time_inside_an_id() -> None:
-    assert event_time_us(event_id(NOON, 1)) == to_us(NOON)
-    assert is_uuid7(event_id(NOON, 1))
-    assert not is_uuid7(event_id(NOON, 1).upper())
 
 
 @pytest.mark.parametrize("path", event_examples(), ids=lambda path: path.stem)
