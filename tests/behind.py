@@ -152,7 +152,7 @@ def ask_all(deployment: Deployment, asks: Sequence[Ask], *, key: str | None = No
                     pieces.append(piece)
             except httpx.RemoteProtocolError:
                 broken = True
-        return Got(ask, response.status_code, response.headers, b"".join(pieces).decode(), broken)
+        return Got(ask, response.status_code, response.headers, b"".join(pieces).decode("utf-8", "replace"), broken)
 
     async def run() -> list[Got]:
         async with httpx.AsyncClient(base_url=deployment.url, timeout=60) as client:

@@ -433,7 +433,7 @@ def test_logprobs_stand_with_the_text_they_belong_to() -> None:
         (403, UpstreamCredentials, 502),
         (404, UpstreamRejected, 404),
         (408, UpstreamTimedOut, 504),
-        (409, UpstreamUnavailable, 502),
+        (409, UpstreamRejected, 400),
         (413, UpstreamRejected, 413),
         (422, UpstreamRejected, 422),
         (429, UpstreamRateLimited, 429),
@@ -469,7 +469,7 @@ def test_every_recorded_shape_of_error_is_read(body: bytes, message: str, code: 
 @pytest.mark.parametrize(
     "secret",
     [
-        "Incorrect API key provided: sk-proj-abc*****2345. Look",
+        "The API key provided: sk-proj-abc*****2345. Look",
         "bad key gsk_abcdefgh123 here",
         "header was Bearer abc.def.ghi",
         "key AIzaSyA1234567890abcdef is blocked",

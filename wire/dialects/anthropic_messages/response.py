@@ -9,6 +9,7 @@ import orjson
 from wire.dialect import Facts, Quirks, Rendered
 from wire.dialects.anthropic_messages import shape
 from wire.dialects.anthropic_messages.blocks import parse_content
+from wire.dialects.anthropic_messages.errors import error_of_event
 from wire.dialects.anthropic_messages.finish import neutral_reason, parse_finish, render_finish
 from wire.dialects.anthropic_messages.foreign import OWN
 from wire.dialects.anthropic_messages.parts import PartRenderer
@@ -21,9 +22,10 @@ _NO_QUIRKS = Quirks()
 
 
 def parse_response(body: dict[str, Any]) -> Response:
-    """Raises UpstreamMalformed for what is not a message."""
+    """Raises UpstreamMalformed for what is not a message, the upstream's own error where one stands in its place."""
     try:
-        shape.as_object(body, "answer")
+        if shape.as_object(body, "answer").get("type") == "error":
+            raise error_of_event(body)
         parts = parse_content(shape.as_array(body.get("content"), "content"), "content", answer=True)
         identity = shape.optional_string(body, "id", "")
         model = shape.optional_string(body, "model", "")
@@ -74,13 +76,16 @@ def render_response(response: Response, stamp: Stamp) -> Rendered:
 
 
 def read_response(body: bytes) -> Facts:
-    """What metering needs of a passed-through answer. Raises UpstreamMalformed when it is not a JSON object."""
+    """What metering needs of a passed-through answer. Raises UpstreamMalformed when it is not a JSON object, or the
+    error that stands in a message's place."""
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise UpstreamMalformed("The upstream's answer is not JSON") from error
     if not isinstance(answer, dict):
         raise UpstreamMalformed("The upstream's answer is not a JSON object")
+    if answer.get("type") == "error":
+        raise error_of_event(answer)
     usage = parse_usage(answer.get("usage"))
     identity, word, content = answer.get("id"), answer.get("stop_reason"), answer.get("content")
     return Facts(

@@ -133,7 +133,8 @@ def _location(location: Any) -> str:
 def _classify(status: int, error: Mapping[str, Any], retry_after: float | None) -> UpstreamError:
     message = _message(error.get("message"), status)
     kind, code, param = _word(error.get("type")), _word(error.get("code")), _word(error.get("param"))
-    if status in _CREDENTIALS:
+    # xAI says it with a 400.
+    if status in _CREDENTIALS or (status == 400 and message.startswith("Incorrect API key")):
         return UpstreamCredentials(message)
     if status == 429:
         return UpstreamRateLimited(message, code=code if code != "429" else None, retry_after=retry_after)

@@ -44,14 +44,17 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Upstrea
     said = _read_body(body)
     message = said["message"] or f"The upstream answered with status {status}"
     code, kind, param = said["code"], said["type"], said["param"]
-    if status in (401, 403):
+    # xAI says it with a 400.
+    if status in (401, 402, 403) or (status == 400 and message.startswith("Incorrect API key")):
         return UpstreamCredentials("The upstream refused the credentials of this gateway")
     if status == 429:
         return UpstreamRateLimited(message, type=kind, code=code, param=param, retry_after=_retry_after(headers))
     if status in _KEPT:
         return UpstreamRejected(message, status=status, type=kind, code=code, param=param)
-    if status in (408, 504):
+    if status in (408, 504, 524):
         return UpstreamTimedOut(message)
+    if 400 <= status < 500:
+        return UpstreamRejected(message, type=kind, code=code, param=param)
     return UpstreamUnavailable(message, retry_after=_retry_after(headers))
 
 

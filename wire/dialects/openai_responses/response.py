@@ -122,7 +122,7 @@ def parse_response(body: dict[str, Any]) -> Response:
     """Raises UpstreamMalformed, or the upstream's own error when the answer says that it failed."""
     try:
         answer = as_object(body, "response")
-        if answer.get("status") == "failed":
+        if answer.get("status") == "failed" or _is_error(answer):
             raise in_band_error(answer.get("error"))
         output = list_or_empty(answer, "output", "")
         items = [read_output_item(item, f"output[{index}]") for index, item in enumerate(output)]
@@ -187,9 +187,11 @@ def _read_logprobs(output: list[Any]) -> dict[str, Any] | None:
 
 
 def read_response(body: bytes) -> Facts:
-    """Raises UpstreamMalformed when it is not JSON of this dialect."""
+    """Raises UpstreamMalformed when it is not JSON of this dialect, or the error that stands in a response's place."""
     try:
         answer = as_object(orjson.loads(body), "response")
+        if _is_error(answer):
+            raise in_band_error(answer["error"])
         failed = answer.get("status") == "failed" or answer.get("error") is not None
         return Facts(
             usage=read_usage(answer),
@@ -202,6 +204,11 @@ def read_response(body: bytes) -> Facts:
         raise UpstreamMalformed("The upstream's answer is not JSON") from error
     except WrongType as error:
         raise malformed(error) from error
+
+
+def _is_error(answer: dict[str, Any]) -> bool:
+    """An error object under a 200, and no response object around it."""
+    return bool(answer.get("error")) and not isinstance(answer.get("output"), list)
 
 
 def text_bytes(answer: dict[str, Any]) -> int:
