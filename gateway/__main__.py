@@ -54,6 +54,7 @@ def serve(settings: Settings, workers: int, overrides: Overrides) -> None:
         log_config=None,
         timeout_graceful_shutdown=GRACE_SECONDS,
         server_header=False,
+        proxy_headers=False,  # nothing here asks for the caller's address, and a forwarded one could be made up
         h11_max_incomplete_event_size=64 * 1024,
         lifespan="on",
     )
