@@ -130,8 +130,10 @@ class Express:
                 route = surface.path
                 await self._inference(surface, params, scope, receive, answer)
             else:
-                await self._app(scope, self._bounded(receive, answer), answer)
-                route = getattr(scope.get("route"), "path", None) or route
+                # FastAPI's routes know no HEAD, which probes use; the server leaves the body of its answer out.
+                asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+                await self._app(asked, self._bounded(receive, answer), answer)
+                route = getattr(asked.get("route"), "path", None) or route
         except Exception as error:  # noqa: BLE001 - the boundary of a request: it must not take the process down
             await self._failed(answer, error)
         finally:

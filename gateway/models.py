@@ -12,7 +12,8 @@ from gateway.catalogue import Catalogue, CatalogueEntry
 from gateway.pricing import FREE, Price, from_config, to_config
 from gateway.routing.providers import Provider
 from gateway.routing.resolve import RoutingTable, Target
-from gateway.settings import ModelSettings, PriceSettings, Settings
+from gateway.settings import PriceSettings, Settings
+from wire.errors import NotFound
 
 Now = Callable[[], datetime]
 NO_MODEL = "default"  # what stands in the list for a provider that has no model just now
@@ -20,7 +21,8 @@ NO_MODEL = "default"  # what stands in the list for a provider that has no model
 
 @dataclass(frozen=True, slots=True)
 class ListedModel:
-    """A row of `GET /v1/models`. `pricing` are US dollars a million tokens by config name, None when unknown."""
+    """A row of the model list. `created` are Unix seconds; `pricing` are US dollars a million tokens by config name,
+    None when unknown."""
 
     id: str
     provider: str
@@ -93,7 +95,7 @@ class Models:
 
     def listing(self) -> list[ListedModel]:
         """Every model that can be named here, by provider, aliases first."""
-        rows = [self._alias_row(name, alias) for name, alias in self._aliases.items()]
+        rows = [self._target_row(self._table.resolve(name)[0]) for name in self._aliases]
         for provider in self.providers.values():
             if provider.name in self.discovered:
                 rows += self._discovered_rows(provider)
@@ -104,16 +106,23 @@ class Models:
                 rows += [self._row(provider, entry) for entry in entries if not entry.deprecated]
         return rows
 
-    def _alias_row(self, name: str, alias: ModelSettings) -> ListedModel:
-        target = self._table.resolve(name)[0]
+    def find(self, asked: str) -> ListedModel:
+        """The row of a model under any name that means it. Raises NotFound, for an id that nobody lists too."""
+        target = self._table.resolve(asked)[0]
+        if target.alias is None and self._entry(target.provider, target.model) is None:
+            raise NotFound(f"Model '{asked}' is not listed here", param="model", code="model_not_found")
+        return self._target_row(target)
+
+    def _target_row(self, target: Target) -> ListedModel:
         entry = self._entry(target.provider, target.model)
+        own = target.alias.context_window if target.alias is not None else None
         price = self.price(target)
         return ListedModel(
-            id=name,
+            id=target.asked,
             provider=target.provider.name,
             created=self._created,
             unavailable_reason=self.unavailable(target.provider),
-            context_window=alias.context_window or (entry.context_window if entry else None),
+            context_window=own or (entry.context_window if entry else None),
             max_output_tokens=self.output_cap(target),
             pricing=None if price is None else to_config(price),
         )

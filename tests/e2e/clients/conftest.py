@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import anthropic
+import openai
 import pytest
+from google import genai
+from google.genai import types
 
 pytest.register_assert_rewrite(
     *(f"tests.e2e.clients.{module}" for module in ("script", "chat_upstreams", "responses_upstream")),
@@ -47,6 +51,26 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             tmp_path_factory.mktemp("clients"), upstream.url, config={"providers": providers}
         ) as deployment:
             yield Place(deployment, upstream)
+
+
+@pytest.fixture(scope="package")
+def openai_client(place: Place) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{place.url}/v1", api_key=place.key, max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture(scope="package")
+def anthropic_client(place: Place) -> Iterator[anthropic.Anthropic]:
+    with anthropic.Anthropic(base_url=place.url, api_key=place.key, max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture(scope="package", params=["v1", "v1beta"])
+def google_client(place: Place, request: pytest.FixtureRequest) -> Iterator[genai.Client]:
+    """Its default is v1 since version 3; before, and in the Gemini CLI, v1beta."""
+    options = types.HttpOptions(base_url=place.url, api_version=request.param)
+    with genai.Client(api_key=place.key, http_options=options) as client:
+        yield client
 
 
 @pytest.fixture(params=SCRIPTS.values(), ids=lambda script: script.name)

@@ -94,9 +94,10 @@ def _check_gemini(body: dict[str, Any], abilities: Abilities, ids: tuple[str, st
     thinking = body["generationConfig"]["thinkingConfig"]
     assert thinking.get("includeThoughts", thinking.get("include_thoughts")) is True
     (entry,) = body["tools"]
-    declared = [
-        (tool["name"], tool["description"], tool["parametersJsonSchema"]) for tool in entry["functionDeclarations"]
-    ]
+    declared = []
+    for tool in entry["functionDeclarations"]:
+        schema = tool.get("parametersJsonSchema") or tool["parameters_json_schema"]
+        declared.append((tool["name"], tool["description"], schema))
     assert declared == list(TOOLS)
 
 

@@ -26,8 +26,8 @@ ABILITIES = Abilities(error_flag=True, image_in_result=True)
 class Messages:
     """As an application does it that hands the assistant's content blocks back as it got them."""
 
-    def __init__(self, place: Place, script: Script, *, stream: bool) -> None:
-        self._client = anthropic.Anthropic(base_url=place.url, api_key=place.key, max_retries=0)
+    def __init__(self, client: anthropic.Anthropic, script: Script, *, stream: bool) -> None:
+        self._client = client
         self._model = script.asked
         self._stream = stream
         self._messages: list[Any] = [{"role": "user", "content": QUESTION}]
@@ -71,9 +71,11 @@ class Messages:
         self._messages.append({"role": "user", "content": results})
 
 
-def test_messages_converses_with_tools(place: Place, script: Script, stream: bool) -> None:
+def test_messages_converses_with_tools(
+    place: Place, anthropic_client: anthropic.Anthropic, script: Script, stream: bool
+) -> None:
     place.play(script, stream=stream)
-    messages = Messages(place, script, stream=stream)
+    messages = Messages(anthropic_client, script, stream=stream)
     first = messages.ask()
     script.check_first(first, stop="tool_use")
     messages.hand_in(first)

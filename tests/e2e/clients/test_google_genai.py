@@ -33,9 +33,8 @@ class Generate:
     `with_ids`: results name the call by its id, which Gemini does not demand.
     """
 
-    def __init__(self, place: Place, script: Script, *, stream: bool, with_ids: bool) -> None:
-        options = types.HttpOptions(base_url=place.url)
-        self._client = genai.Client(api_key=place.key, http_options=options)
+    def __init__(self, client: genai.Client, script: Script, *, stream: bool, with_ids: bool) -> None:
+        self._client = client
         self._model = script.asked
         self._stream = stream
         self._with_ids = with_ids
@@ -105,9 +104,11 @@ def _parts(chunk: types.GenerateContentResponse) -> list[types.Part]:
 
 
 @pytest.mark.parametrize("with_ids", [True, False], ids=["by-id", "by-name"])
-def test_generate_converses_with_tools(place: Place, script: Script, stream: bool, with_ids: bool) -> None:
+def test_generate_converses_with_tools(
+    place: Place, google_client: genai.Client, script: Script, stream: bool, with_ids: bool
+) -> None:
     place.play(script, stream=stream)
-    generate = Generate(place, script, stream=stream, with_ids=with_ids)
+    generate = Generate(google_client, script, stream=stream, with_ids=with_ids)
     first = generate.ask()
     script.check_first(first, stop="STOP")
     generate.hand_in(first)
@@ -117,10 +118,10 @@ def test_generate_converses_with_tools(place: Place, script: Script, stream: boo
     script.verify(place.upstream.calls, ABILITIES, (tide, chart))
 
 
-def test_a_chat_keeps_its_streamed_history(place: Place, script: Script) -> None:
+def test_a_chat_keeps_its_streamed_history(place: Place, google_client: genai.Client, script: Script) -> None:
     """`chats` of the SDK: every chunk of an answer becomes a content of its own."""
     place.play(script, stream=True)
-    generate = Generate(place, script, stream=True, with_ids=True)
+    generate = Generate(google_client, script, stream=True, with_ids=True)
     chat = generate.chat()
     chunks = list(chat.send_message_stream(QUESTION))
     calls = [

@@ -23,18 +23,14 @@ from tests.e2e.clients.conversation import (
 from tests.e2e.clients.script import DATA_URL, Script
 
 
-def _client(place: Place) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{place.url}/v1", api_key=place.key, max_retries=0)
-
-
 # -------------------------------------------------------------------------------------------------- Chat Completions
 class Chat:
     """As an application does it that hands the assistant's message back as it got it."""
 
     abilities = Abilities(error_flag=False, image_in_result=False)
 
-    def __init__(self, place: Place, script: Script, *, stream: bool, by_sdk_alone: bool = False) -> None:
-        self._client = _client(place)
+    def __init__(self, client: openai.OpenAI, script: Script, *, stream: bool, by_sdk_alone: bool = False) -> None:
+        self._client = client
         self._model = script.asked
         self._stream = stream
         self._by_sdk_alone = by_sdk_alone
@@ -102,11 +98,13 @@ class Chat:
     [(False, False), (True, False), (True, True)],
     ids=["plain", "streamed", "streamed-by-sdk-alone"],
 )
-def test_chat_converses_with_tools(place: Place, script: Script, stream: bool, by_sdk_alone: bool) -> None:
+def test_chat_converses_with_tools(
+    place: Place, openai_client: openai.OpenAI, script: Script, stream: bool, by_sdk_alone: bool
+) -> None:
     if by_sdk_alone and script.name == "openrouter":
         pytest.skip("passed through: OpenRouter's own stream repeats strings that the SDK then joins")
     place.play(script, stream=stream)
-    chat = Chat(place, script, stream=stream, by_sdk_alone=by_sdk_alone)
+    chat = Chat(openai_client, script, stream=stream, by_sdk_alone=by_sdk_alone)
     first = chat.ask()
     script.check_first(first, stop="tool_calls")
     chat.hand_in(first)
@@ -122,8 +120,8 @@ class Responses:
 
     abilities = Abilities(error_flag=False, image_in_result=True)
 
-    def __init__(self, place: Place, script: Script, *, stream: bool) -> None:
-        self._client = _client(place)
+    def __init__(self, client: openai.OpenAI, script: Script, *, stream: bool) -> None:
+        self._client = client
         self._model = script.asked
         self._stream = stream
         self._input: list[Any] = [{"role": "user", "content": QUESTION}]
@@ -173,9 +171,11 @@ class Responses:
         ]
 
 
-def test_responses_converses_with_tools(place: Place, script: Script, stream: bool) -> None:
+def test_responses_converses_with_tools(
+    place: Place, openai_client: openai.OpenAI, script: Script, stream: bool
+) -> None:
     place.play(script, stream=stream)
-    responses = Responses(place, script, stream=stream)
+    responses = Responses(openai_client, script, stream=stream)
     first = responses.ask()
     script.check_first(first, stop="completed")
     responses.hand_in(first)
