@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
+from msgspec import structs
 
 from wire.dialect import Facts
 from wire.dialects.openai_chat import DIALECT as OPENAI_CHAT
@@ -58,6 +59,7 @@ class ForwardMeter:
         self.failed: UpstreamError | None = None
         self.ended = False
         self._hide_usage = hide_usage
+        self._images = 0
         self._known = False
         self._spoke = False
 
@@ -84,7 +86,11 @@ class ForwardMeter:
         self.text_bytes += _text_bytes(chunk)
         self.generated = self.generated or self.text_bytes > 0 or bool(kind)
         usage = read_usage(chunk)
+        # Each whole image is an event of its own; partial ones are only previews.
+        self._images += isinstance(kind, str) and kind.endswith(".completed") and "b64_json" in chunk
         self.usage = usage or self.usage
+        if self._images:
+            self.usage = structs.replace(self.usage or Usage(), images=self._images)
         return not (self._hide_usage and usage is not None and not chunk.get("choices"))
 
     def close(self) -> None:

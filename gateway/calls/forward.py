@@ -28,6 +28,7 @@ from wire.forwarded import ForwardReader
 from wire.multipart import boundary_of, replace_field
 from wire.neutral import Stamp
 from wire.rewriting import replace_top_level
+from wire.translation import caller_names
 
 _READER = ForwardReader()
 
@@ -72,7 +73,7 @@ def _gemini_embeddings(ask: Ask, target: Target) -> Prepared:
     rendered = render_batch_embed(wanted, target.model)
     url = target.provider.url("gemini_batch_embed", quote(target.model, safe=""))
     request = UpstreamRequest("POST", url, upstream_headers(target.provider, []), orjson.dumps(rendered.body))
-    return Prepared(request, _Embeddings(wanted, target.asked), rendered.dropped)
+    return Prepared(request, _Embeddings(wanted, target.asked), caller_names(rendered.dropped, {}))
 
 
 class _Embeddings:
