@@ -17,9 +17,8 @@ from starlette.exceptions import HTTPException
 from gateway import __version__
 from gateway.accounts.bootstrap import ensure_bootstrap_key
 from gateway.accounts.first_keys import read_or_make
-from gateway.accounts.keys import Keys
 from gateway.accounts.provider_objects import ProviderObjects
-from gateway.accounts.store import AccountStore
+from gateway.accounts.service import Accounts
 from gateway.calls import Calls
 from gateway.catalogue import catalogue
 from gateway.discovery import Discovery
@@ -77,7 +76,13 @@ class _Machine:
 
     def __init__(self, settings: Settings) -> None:
         self._credentials = read_or_make(settings)
-        self._store = AccountStore(make_engine(settings.accounts_url))
+        accounts = Accounts(
+            make_engine(settings.accounts_url),
+            redis_url=settings.redis_url,
+            master_key=self._credentials.master,
+            max_stale=settings.max_stale_seconds,
+        )
+        self._store = accounts.store
         ledger = make_engine(settings.ledger_url)
         self._spool = Spool(_spool_settings(settings))
         stream = RedisStream(settings.redis_url) if settings.redis_url else None
@@ -86,13 +91,12 @@ class _Machine:
         self._objects = ProviderObjects(self._store)
         known = Models(settings, _providers(settings), catalogue(), lambda: datetime.now(UTC))
         self._discovery = Discovery(known, self._upstream)
-        keys = Keys(self._store, self._credentials.master)
         metering = Metering(self._spool)
         metrics = Metrics()
         metering.on_event(metrics.event)
         metrics.registry.register(SpoolCollector(self._spool, self._shipper))
         calls = Calls(
-            keys=keys,
+            keys=accounts.keys,
             models=known,
             metering=metering,
             objects=self._objects,
@@ -105,11 +109,12 @@ class _Machine:
             blockers=(lambda: None if self._spool.writable else self._spool.reason,),
             worries=(lambda: self._shipper.reason,),
         )
-        self.parts = Parts(settings, keys, known, calls, metering, metrics, health, ledger)
+        self.parts = Parts(settings, accounts, known, calls, metering, metrics, health, ledger)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        await ensure_bootstrap_key(self.parts.keys, self._store, self._credentials.bootstrap)
+        await asyncio.to_thread(ensure_bootstrap_key, self.parts.accounts.issuer, self._credentials.bootstrap)
+        await self.parts.accounts.start()
         await asyncio.to_thread(self._spool.open)
         work = (self.parts.health.watch(), self._discovery.watch(), self._shipper.run())
         self._tasks = [asyncio.create_task(each) for each in work]
@@ -121,6 +126,7 @@ class _Machine:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.parts.accounts.stop()
         await self._objects.settle()
         await self._shipper.ship_all(_SHIP_SECONDS)
         await self._shipper.close()

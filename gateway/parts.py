@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 
 from gateway.accounts.keys import Keys
+from gateway.accounts.service import Accounts
 from gateway.calls import Calls
 from gateway.health import Health
 from gateway.metering.settlement import Metering
@@ -18,10 +19,14 @@ from gateway.settings import Settings
 @dataclass(frozen=True, slots=True)
 class Parts:
     settings: Settings
-    keys: Keys
+    accounts: Accounts
     models: Models
     calls: Calls
     metering: Metering
     metrics: Metrics
     health: Health
     ledger: Engine
+
+    @property
+    def keys(self) -> Keys:
+        return self.accounts.keys

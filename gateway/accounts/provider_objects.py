@@ -11,9 +11,11 @@ import logging
 from collections import OrderedDict
 from datetime import UTC, datetime
 
+from sqlalchemy import Select, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.accounts.store import AccountStore
+from gateway.accounts.tables import provider_objects
 from wire.errors import NotFound, NotReady
 
 _log = logging.getLogger(__name__)
@@ -45,7 +47,7 @@ class ProviderObjects:
             return known
         for look in range(_LOOKS):
             try:
-                found = await asyncio.to_thread(self._store.object_provider, object_id[:_MAX_ID], user_id)
+                found = await asyncio.to_thread(self._find, object_id[:_MAX_ID], user_id)
             except SQLAlchemyError as error:
                 raise NotReady("The accounts database cannot be reached, try again", code="database_away") from error
             if found is not None:
@@ -66,7 +68,27 @@ class ProviderObjects:
 
     async def _write(self, object_id: str, user_id: str, provider: str) -> None:
         try:
-            await asyncio.to_thread(self._store.keep_object, object_id, user_id, provider, datetime.now(UTC))
+            await asyncio.to_thread(self._add, object_id, user_id, provider)
         except SQLAlchemyError as error:
             # The answer is out; what is lost is that a later call may go on from it elsewhere.
             _log.error("a provider's object could not be noted: %s", type(error).__name__)
+
+    def _add(self, object_id: str, user_id: str, provider: str) -> None:
+        """Known already is fine."""
+        with self._store.engine.begin() as connection:
+            if connection.execute(_object(object_id, user_id)).first() is None:
+                connection.execute(
+                    insert(provider_objects).values(
+                        object_id=object_id, user_id=user_id, provider=provider, created_at=datetime.now(UTC)
+                    )
+                )
+
+    def _find(self, object_id: str, user_id: str) -> str | None:
+        with self._store.reading() as connection:
+            found: str | None = connection.execute(_object(object_id, user_id)).scalar_one_or_none()
+        return found
+
+
+def _object(object_id: str, user_id: str) -> Select[str]:
+    table = provider_objects.c
+    return select(table.provider).where(table.object_id == object_id, table.user_id == user_id)

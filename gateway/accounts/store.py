@@ -1,144 +1,121 @@
-"""Every statement on the accounts database. Synchronous; the services call it in a thread, never on the hot path."""
+"""The accounts database as a place: one transaction for each change, one consistent view for each read.
+
+What is read and written stands beside its idea: `key_rows`, `user_rows`, `budget_rows`, `price_rows`, `audit`. All of
+it blocks; services call it from a thread, never on the hot path. SQLAlchemy's errors pass through.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, Select, insert, select, update
+from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
-from gateway.accounts.tables import changes, keys, provider_objects, users
+from gateway.accounts.tables import audit_log, changes
+from gateway.ids import uuid7
 from ledger.engine import reading
+from wire.errors import CallerError
+
+_MAX_ID = 255
 
 
 @dataclass(frozen=True, slots=True)
-class KeyRecord:
-    """A virtual key as the database has it; the key itself is known to its holder only."""
+class Actor:
+    """Who changes something: the master key over HTTP, or somebody on this machine's command line."""
 
-    id: str
-    key_name: str | None
-    key_prefix: str
-    user_id: str
-    created_at: datetime
-    last_used_at: datetime | None
-    expires_at: datetime | None
-    is_active: bool
-    metadata: dict[str, Any]
+    name: str
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class UserRecord:
-    user_id: str
-    alias: str | None
-    blocked: bool
-    deleted: bool
+class Changed:
+    """What others must look at again: ids of keys and users, and whatever else the counter stands for."""
+
+    counter: int
+    keys: frozenset[str] = frozenset()
+    users: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Change:
+    """A transaction that changes something. `version` goes into each row that it touches."""
+
+    connection: Connection
+    actor: Actor
+    version: int
+    at: datetime
+    keys: set[str] = field(default_factory=set)
+    users: set[str] = field(default_factory=set)
+
+    def note(
+        self,
+        action: str,
+        subject: str,
+        subject_id: str,
+        *,
+        before: Mapping[str, Any] | None = None,
+        after: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write the audit log's line, in this transaction. `before` and `after` are JSON, without any secret."""
+        row = {
+            "id": uuid7(),
+            "at": self.at,
+            "actor": self.actor.name,
+            "request_id": self.actor.request_id,
+            "action": action,
+            "subject": subject,
+            "subject_id": subject_id[:_MAX_ID],
+            "before": before,
+            "after": after,
+        }
+        self.connection.execute(insert(audit_log).values(row))
 
 
 class AccountStore:
-    """Reads and changes. Each method is one transaction; SQLAlchemy's errors pass through."""
+    """One per process."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self.engine = engine
+        self._listeners: list[Callable[[Changed], None]] = []
+
+    def on_change(self, listener: Callable[[Changed], None]) -> None:
+        """Have `listener` called from the changing thread after each commit."""
+        self._listeners.append(listener)
 
     def ping(self) -> None:
         """Raises when the database does not answer."""
-        with reading(self._engine) as connection:
+        with self.reading() as connection:
             connection.execute(select(1))
 
-    def find_key(self, key_hash: str) -> KeyRecord | None:
-        with reading(self._engine) as connection:
-            row = connection.execute(select(keys).where(keys.c.key_hash == key_hash)).mappings().first()
-        return None if row is None else _key(row)
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One consistent view."""
+        with reading(self.engine) as connection:
+            yield connection
 
-    def any_key(self) -> bool:
-        with reading(self._engine) as connection:
-            return connection.execute(select(keys.c.id).limit(1)).first() is not None
+    @contextmanager
+    def changing(self, actor: Actor) -> Iterator[Change]:
+        """Committed at the end, rolled back when something is raised. Changes come one after the other.
 
-    def find_user(self, user_id: str) -> UserRecord | None:
-        with reading(self._engine) as connection:
-            return _find_user(connection, user_id)
-
-    def create_key(self, record: KeyRecord, key_hash: str, *, user_alias: str) -> bool:
-        """Insert the key, and its user when unknown. False, and nothing done, when that user has been deleted."""
-        with self._engine.begin() as connection:
-            user = _find_user(connection, record.user_id)
-            if user is not None and user.deleted:
-                return False
-            if user is None:
-                connection.execute(
-                    insert(users).values(
-                        user_id=record.user_id,
-                        alias=user_alias,
-                        blocked=False,
-                        metadata={},
-                        created_at=record.created_at,
-                        updated_at=record.created_at,
-                    )
-                )
-            connection.execute(
-                insert(keys).values(
-                    id=record.id,
-                    key_hash=key_hash,
-                    key_prefix=record.key_prefix,
-                    key_name=record.key_name,
-                    user_id=record.user_id,
-                    created_at=record.created_at,
-                    expires_at=record.expires_at,
-                    is_active=record.is_active,
-                    metadata=record.metadata,
-                )
-            )
-            _raise_counter(connection)
-        return True
-
-    def keep_object(self, object_id: str, user_id: str, provider: str, at: datetime) -> None:
-        """Note that a provider keeps this for that user; known already is fine."""
-        with self._engine.begin() as connection:
-            known = connection.execute(_object(object_id, user_id)).first()
-            if known is None:
-                connection.execute(
-                    insert(provider_objects).values(
-                        object_id=object_id, user_id=user_id, provider=provider, created_at=at
-                    )
-                )
-
-    def object_provider(self, object_id: str, user_id: str) -> str | None:
-        """Who keeps this for that user; None when nobody does."""
-        with reading(self._engine) as connection:
-            found: str | None = connection.execute(_object(object_id, user_id)).scalar_one_or_none()
-        return found
-
-    def change_counter(self) -> int:
-        with reading(self._engine) as connection:
-            return int(connection.execute(select(changes.c.counter)).scalar_one_or_none() or 0)
+        Raises CallerError (409) when another change got in between.
+        """
+        try:
+            with self.engine.begin() as connection:
+                # First of all: it locks the row until the commit, so versions become visible in their order.
+                connection.execute(update(changes).values(counter=changes.c.counter + 1))
+                change = Change(connection, actor, counter(connection), datetime.now(UTC))
+                yield change
+        except IntegrityError as error:
+            raise CallerError("Somebody else has just changed this, try again", status=409, code="conflict") from error
+        changed = Changed(change.version, frozenset(change.keys), frozenset(change.users))
+        for listener in self._listeners:
+            listener(changed)
 
 
-def _object(object_id: str, user_id: str) -> Select[str]:
-    table = provider_objects.c
-    return select(table.provider).where(table.object_id == object_id, table.user_id == user_id)
-
-
-def _find_user(connection: Connection, user_id: str) -> UserRecord | None:
-    row = connection.execute(select(users).where(users.c.user_id == user_id)).mappings().first()
-    if row is None:
-        return None
-    return UserRecord(row["user_id"], row["alias"], row["blocked"], row["deleted_at"] is not None)
-
-
-def _raise_counter(connection: Connection) -> None:
-    connection.execute(update(changes).values(counter=changes.c.counter + 1))
-
-
-def _key(row: RowMapping) -> KeyRecord:
-    return KeyRecord(
-        id=row["id"],
-        key_name=row["key_name"],
-        key_prefix=row["key_prefix"],
-        user_id=row["user_id"],
-        created_at=row["created_at"],
-        last_used_at=row["last_used_at"],
-        expires_at=row["expires_at"],
-        is_active=row["is_active"],
-        metadata=dict(row["metadata"]),
-    )
+def counter(connection: Connection) -> int:
+    """The change counter as this connection sees it."""
+    return int(connection.execute(select(changes.c.counter)).scalar_one_or_none() or 0)

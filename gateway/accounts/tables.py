@@ -1,8 +1,13 @@
-"""Tables of the accounts database. Names start with `account_` so that they never meet those of an any-llm gateway."""
+"""Tables of the accounts database. Names start with `account_` so that they never meet those of an any-llm gateway.
+
+`version` is the value of the change counter at a row's last change: whoever has seen the counter at N reads on from
+there. Money is exact decimal text. Keys and users are never removed, only marked as deleted: others learn of it by
+`version`, and the ledger's rows keep their names.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, ForeignKey, MetaData, String, Table, Text
+from sqlalchemy import JSON, BigInteger, Boolean, Column, ForeignKey, Index, MetaData, String, Table, Text
 
 from ledger.tables import UtcTime
 
@@ -14,17 +19,21 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+_Json = JSON(none_as_null=True)
 
 users = Table(
     "account_users",
     metadata,
     Column("user_id", String(255), primary_key=True),
     Column("alias", Text),
-    Column("blocked", Boolean, nullable=False, default=False),
-    Column("metadata", JSON, nullable=False, default=dict),
+    Column("blocked", Boolean, nullable=False),
+    Column("metadata", _Json, nullable=False),
+    Column("limits", _Json),
+    Column("spend_since", UtcTime, nullable=False),
     Column("created_at", UtcTime, nullable=False),
     Column("updated_at", UtcTime, nullable=False),
     Column("deleted_at", UtcTime),
+    Column("version", BigInteger, nullable=False, index=True),
 )
 
 keys = Table(
@@ -38,8 +47,81 @@ keys = Table(
     Column("created_at", UtcTime, nullable=False),
     Column("last_used_at", UtcTime),
     Column("expires_at", UtcTime),
-    Column("is_active", Boolean, nullable=False, default=True),
-    Column("metadata", JSON, nullable=False, default=dict),
+    Column("is_active", Boolean, nullable=False),
+    Column("metadata", _Json, nullable=False),
+    Column("tags", _Json, nullable=False),
+    Column("allowed_models", _Json),
+    Column("limits", _Json),
+    Column("previous_hash", String(64), unique=True),
+    Column("previous_until", UtcTime),
+    Column("deleted_at", UtcTime),
+    Column("version", BigInteger, nullable=False, index=True),
+)
+
+budgets = Table(
+    "account_budgets",
+    metadata,
+    Column("budget_id", String(36), primary_key=True),
+    Column("name", Text),
+    Column("max_budget", String(40)),
+    Column("duration_seconds", BigInteger),
+    Column("period", String(8)),
+    Column("zone", String(64), nullable=False),
+    Column("soft_threshold", String(40)),
+    Column("created_at", UtcTime, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+)
+
+# Who holds which budget. Users and keys hold at most one; a model, provider, tag or everybody may hold several.
+budget_holders = Table(
+    "account_budget_holders",
+    metadata,
+    Column("scope", String(16), primary_key=True),
+    Column("scope_id", String(255), primary_key=True),
+    Column("budget_id", String(36), ForeignKey("account_budgets.budget_id"), primary_key=True, index=True),
+    Column("started_at", UtcTime, nullable=False),
+    Column("since", UtcTime, nullable=False),
+    Column("next_reset_at", UtcTime, index=True),
+)
+
+# What was spent in the period that ended is read from the ledger, between `since` and `reset_at`.
+budget_resets = Table(
+    "account_budget_resets",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("budget_id", String(36), nullable=False),
+    Column("scope", String(16), nullable=False),
+    Column("scope_id", String(255), nullable=False),
+    Column("since", UtcTime, nullable=False),
+    Column("reset_at", UtcTime, nullable=False),
+    Column("next_reset_at", UtcTime),
+    Index("ix_account_budget_resets_budget_id", "budget_id", "id"),
+)
+
+prices = Table(
+    "account_prices",
+    metadata,
+    Column("model_key", String(255), primary_key=True),
+    Column("effective_at", UtcTime, primary_key=True),
+    Column("price", _Json, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+)
+
+# Only ever added to.
+audit_log = Table(
+    "account_audit",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("at", UtcTime, nullable=False),
+    Column("actor", String(64), nullable=False),
+    Column("request_id", String(64)),
+    Column("action", String(32), nullable=False),
+    Column("subject", String(16), nullable=False),
+    Column("subject_id", String(255), nullable=False),
+    Column("before", _Json),
+    Column("after", _Json),
+    Index("ix_account_audit_subject", "subject", "subject_id", "id"),
 )
 
 # What a provider keeps for a user and names by an id: responses and conversations of OpenAI's Responses API.
@@ -52,10 +134,10 @@ provider_objects = Table(
     Column("created_at", UtcTime, nullable=False, index=True),
 )
 
-# One row. Every change of a key or user raises the counter, so that other processes know to look again.
+# One row. Every change raises the counter in its own transaction, so that other processes know to look again.
 changes = Table(
     "account_changes",
     metadata,
-    Column("id", BigInteger, primary_key=True),
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
     Column("counter", BigInteger, nullable=False),
 )

@@ -12,6 +12,7 @@ from gateway.accounts.provider_objects import ProviderObjects
 from gateway.calls.ask import Ask, read_ask
 from gateway.calls.counts import TokenCounts
 from gateway.calls.forward import prepare_forward
+from gateway.calls.permitted import permitted
 from gateway.calls.pinning import pinned, references
 from gateway.calls.prepare import Prepared, passed_headers, prepare_chat
 from gateway.calls.retry import Next, next_attempt
@@ -57,7 +58,7 @@ class Calls:
         """Answer one call. Raises GatewayError while nothing has been sent; later errors end the stream in-band."""
         principal = await self._keys.authenticate(_credential(exchange, surface))
         ask = read_ask(exchange, surface, await exchange.body(self._max_body))
-        targets = self._models.resolve(ask.model)
+        targets = permitted(principal, self._models.resolve(ask.model))
         if isinstance(surface, CountSurface) and principal.key is None:
             return await self._counts.serve(exchange, ask, surface, targets[0])
         user_id, end_user = await self._keys.payer(principal, ask.user, field=surface.user_field or "user")
@@ -71,6 +72,7 @@ class Calls:
             user_id=user_id,
             session_id=ask.session_id,
             end_user=end_user,
+            tags=dict(principal.key.tags) if principal.key else {},
         )
         metered = Call(
             request_id=exchange.request_id,

@@ -7,10 +7,15 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
 from fastapi.routing import APIRoute
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gateway.accounts.credentials import find_credential
 from gateway.accounts.keys import Principal
+from gateway.accounts.store import Actor
+from gateway.express import ANSWER
 from gateway.parts import Parts
+from wire.errors import NotReady
 
 _PRINCIPAL = "tollgate.principal"
 Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -45,14 +50,17 @@ class KeyRoute(APIRoute):
 
 
 class MasterRoute(APIRoute):
-    """A route for the master key alone."""
+    """A route for the master key alone. What it reads or changes needs a database: without one it is a 503."""
 
     def get_route_handler(self) -> Endpoint:
         inner = super().get_route_handler()
 
         async def handler(request: Request) -> Response:
             _parts(request).keys.require_master(_credential(request))
-            return await inner(request)
+            try:
+                return await inner(request)
+            except (OperationalError, InterfaceError, PoolTimeout) as error:
+                raise NotReady("The database cannot be reached, try again", code="database_away") from error
 
         return handler
 
@@ -62,5 +70,10 @@ def _principal(request: Request) -> Principal:
     return principal
 
 
+def _actor(request: Request) -> Actor:
+    return Actor("master", request.scope[ANSWER].request_id)
+
+
 PartsDep = Annotated[Parts, Depends(_parts)]
 PrincipalDep = Annotated[Principal, Depends(_principal)]
+ActorDep = Annotated[Actor, Depends(_actor)]

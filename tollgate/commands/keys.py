@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import sys
 
 from gateway import command_line
 from gateway.__main__ import prepare
-from gateway.accounts.first_keys import read_or_make
-from gateway.accounts.keys import Keys
-from gateway.accounts.store import AccountStore
+from gateway.accounts.issuing import KeyIssuer, NewKey
+from gateway.accounts.store import AccountStore, Actor
 from gateway.settings import load
 from ledger.engine import make_engine
 
@@ -28,7 +26,7 @@ def main(options: argparse.Namespace) -> int:
     """Raises SettingsError."""
     settings = load(command_line.overrides_of(options))
     prepare(settings)
-    keys = Keys(AccountStore(make_engine(settings.accounts_url)), read_or_make(settings).master)
-    record, plain = asyncio.run(keys.create(key_name=options.name, user_id=options.user))
+    issuer = KeyIssuer(AccountStore(make_engine(settings.accounts_url)))
+    record, plain = issuer.create(Actor("command line"), NewKey(key_name=options.name, user_id=options.user))
     sys.stdout.write(json.dumps({"id": record.id, "key": plain, "user_id": record.user_id}) + "\n")
     return 0

@@ -1,0 +1,46 @@
+"""All that is kept in the accounts database, put together: one `Accounts` per process."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine
+
+from gateway.accounts.changes import Broadcast, ChangeWatch
+from gateway.accounts.directory import Directory
+from gateway.accounts.issuing import KeyIssuer
+from gateway.accounts.keys import Keys
+from gateway.accounts.policies import PolicySource
+from gateway.accounts.store import AccountStore
+
+
+class Accounts:
+    """The parts, and the tasks behind them. Nothing is opened before `start`."""
+
+    def __init__(self, engine: Engine, *, redis_url: str | None, master_key: str | None, max_stale: float) -> None:
+        self.store = AccountStore(engine)
+        self.directory = Directory(self.store)
+        self.keys = Keys(self.store, self.directory, master_key, max_stale=max_stale)
+        self.issuer = KeyIssuer(self.store)
+        self.policies = PolicySource(self.directory, lambda: datetime.now(UTC))
+        self._watch = ChangeWatch(self.directory, redis_url)
+        self._broadcast = Broadcast(redis_url) if redis_url else None
+        if self._broadcast is not None:
+            self.store.on_change(self._broadcast)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Read the rules, and follow changes from now on. A database that is away is waited for in the background."""
+        await self._watch.look()
+        work = (self._watch.poll(), self._watch.listen(), self.keys.note_used())
+        self._tasks = [asyncio.create_task(each) for each in work]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.keys.flush_used()
+        self.keys.close()
+        if self._broadcast is not None:
+            self._broadcast.close()

@@ -1,0 +1,118 @@
+"""What callers of the management API may write: each kind of field is checked here, whichever route takes it."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any
+
+from fastapi import Path, Query
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from gateway.accounts.policy import Limits
+
+_MAX_NAME = 255
+_MAX_DEPTH = 20
+_MAX_VALUES = 2_000
+_INT64 = 2**63
+_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+_LATEST = datetime(9000, 1, 1, tzinfo=UTC)
+
+
+def _text(value: Any) -> Any:
+    """Text that every database takes: no control characters, no halves of a surrogate pair."""
+    if isinstance(value, str) and not all(c.isprintable() or c in "\n\t" or (c.isspace() and c > " ") for c in value):
+        raise ValueError("must not hold control characters")
+    return value
+
+
+def _moment(value: datetime) -> datetime:
+    """A time without a zone is UTC."""
+    if value.tzinfo is None:
+        value = value.replace(tzinfo=UTC)
+    if not _EARLIEST <= value < _LATEST:
+        raise ValueError("must be between the years 2000 and 9000")
+    return value.astimezone(UTC)
+
+
+def _storable(value: dict[str, Any]) -> dict[str, Any]:
+    """JSON that every database takes and every client reads back."""
+    seen = 0
+    waiting: list[tuple[Any, int]] = [(value, 0)]
+    while waiting:
+        item, depth = waiting.pop()
+        seen += 1
+        if depth > _MAX_DEPTH or seen > _MAX_VALUES:
+            raise ValueError(f"must not be deeper than {_MAX_DEPTH} levels or hold more than {_MAX_VALUES} values")
+        if isinstance(item, dict):
+            waiting += [(each, depth + 1) for pair in item.items() for each in pair]
+        elif isinstance(item, list):
+            waiting += [(each, depth + 1) for each in item]
+        elif isinstance(item, str):
+            _text(item)
+            if len(item) > 4096:
+                raise ValueError("must not hold text of more than 4096 characters")
+        elif isinstance(item, float) and not math.isfinite(item):
+            raise ValueError("must not hold NaN or infinity")
+        elif isinstance(item, int) and not -_INT64 <= item < _INT64:
+            raise ValueError("must not hold whole numbers of more than 64 bits")
+    return value
+
+
+def _decimal(value: Any) -> Any:
+    """A JSON number means the decimal that it was written as."""
+    return str(value) if isinstance(value, float) else value
+
+
+def _distinct(value: list[str]) -> list[str]:
+    return list(dict.fromkeys(value))
+
+
+Name = Annotated[str, BeforeValidator(_text), Field(max_length=_MAX_NAME)]
+Identifier = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=_MAX_NAME)]
+PathId = Annotated[str, BeforeValidator(_text), Path(min_length=1, max_length=_MAX_NAME)]
+Moment = Annotated[datetime, AfterValidator(_moment)]
+Metadata = Annotated[dict[str, Any], AfterValidator(_storable)]
+TagName = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=64, pattern="^[^=]+$")]
+Tags = Annotated[dict[TagName, Annotated[str, BeforeValidator(_text), Field(max_length=128)]], Field(max_length=32)]
+Patterns = Annotated[list[Identifier], Field(max_length=500), AfterValidator(_distinct)]
+# 12 decimals are a pico-dollar, the ledger's unit.
+Dollars = Annotated[
+    Decimal,
+    BeforeValidator(_decimal),
+    Field(ge=0, le=Decimal(1_000_000_000), max_digits=22, decimal_places=12, allow_inf_nan=False),
+]
+Skip = Annotated[int, Query(ge=0, le=2**31 - 1)]
+Limit = Annotated[int, Query(ge=1, le=1000)]
+Count = Annotated[int, Field(ge=1, le=10**12)]
+
+
+class Body(BaseModel):
+    """What is not known here is ignored, as an any-llm gateway does."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class LimitsBody(BaseModel):
+    """Per key or user, over all replicas. Absent or null: no limit. Tokens are input and output together unless the
+    name says which."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    requests_per_minute: Count | None = None
+    tokens_per_minute: Count | None = None
+    input_tokens_per_minute: Count | None = None
+    output_tokens_per_minute: Count | None = None
+    tokens_per_day: Count | None = None
+    concurrent_calls: Count | None = None
+
+    @classmethod
+    def of(cls, limits: Limits | None) -> LimitsBody | None:
+        if limits is None:
+            return None
+        return cls(**{name: getattr(limits, name) for name in cls.model_fields})
+
+    def stored(self) -> dict[str, int] | None:
+        """Only what is set; None when nothing is."""
+        return self.model_dump(exclude_none=True) or None
