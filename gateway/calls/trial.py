@@ -22,6 +22,7 @@ from gateway.upstream import Upstream, UpstreamResponse
 from usage_contract.event import Status, UsageEvent
 from usage_contract.money import json_number
 from wire.errors import GatewayError, UpstreamCredentials, UpstreamTimedOut
+from wire.estimate import estimate_bytes
 from wire.neutral import Stamp
 
 _ERROR_BODY_LIMIT = 1024 * 1024
@@ -56,6 +57,7 @@ class Trial:
         self._begun = self._loop_time()
         self._end = self._begun + (target.provider.timeout or limits.total_timeout)
         self._dropped = prepared.dropped
+        self._bytes_when_gone = 0
 
     async def run(self, upstream: Upstream) -> None:
         """Returns when the answer is delivered or its caller gone. Raises GatewayError."""
@@ -161,9 +163,12 @@ class Trial:
         return error
 
     def _heard(self, scope: asyncio.Timeout) -> None:
-        """The upstream is alive: it may stay silent for the idle time-out again, unless the caller has gone."""
+        """The upstream is alive: it may stay silent for the idle time-out again. Once the caller has gone it may go on
+        for so many tokens only."""
         if not self._turn.exchange.gone:
             scope.reschedule(min(self._loop_time() + self._limits.idle_timeout, self._end))
+        elif estimate_bytes(self._tally.text_bytes - self._bytes_when_gone) > self._limits.drain_tokens:
+            scope.reschedule(self._loop_time())
 
     def _watch(self, scope: asyncio.Timeout) -> None:
         """When the caller hangs up: read on for a bounded while, so that the usage is known, or cut at once."""
@@ -172,6 +177,7 @@ class Trial:
             return  # the whole answer comes in one piece: it is read to its end anyway
 
         def hung_up() -> None:
+            self._bytes_when_gone = self._tally.text_bytes
             if not scope.expired():
                 limit = self._loop_time() + (self._limits.drain_seconds if draining else 0.0)
                 scope.reschedule(min(limit, self._end))

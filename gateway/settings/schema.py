@@ -97,6 +97,7 @@ class UpstreamSection(Section):
     total_timeout: float = Field(default=1800, gt=0)
     on_disconnect: Literal["drain", "cut"] = "drain"
     drain_seconds: float = Field(default=60, ge=0)
+    drain_tokens: int = Field(default=50_000, ge=0)
 
 
 class Settings(Section):
