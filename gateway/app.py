@@ -32,7 +32,7 @@ from gateway.metering.spool_metrics import SpoolCollector
 from gateway.models import Models
 from gateway.observability.metrics import Metrics
 from gateway.parts import Parts
-from gateway.routes import inference, keys, models, ops, page, usage
+from gateway.routes import budgets, inference, keys, models, ops, page, usage, users
 from gateway.routing.providers import Provider, build_providers
 from gateway.settings import Settings
 from gateway.settings.provider_keys import KeyRing
@@ -170,7 +170,15 @@ def _api(settings: Settings, parts: Parts, serve: Inference, lifespan: Lifespan)
     api.add_exception_handler(GatewayError, _gateway_error)
     api.add_exception_handler(RequestValidationError, _invalid)
     api.add_exception_handler(HTTPException, _http_error)
-    for router in (ops.router, models.router, keys.router, usage.router, inference.declare(SURFACES, serve)):
+    for router in (
+        ops.router,
+        models.router,
+        keys.router,
+        users.router,
+        budgets.router,
+        usage.router,
+        inference.declare(SURFACES, serve),
+    ):
         api.include_router(router)
     page.mount(api, settings.page_dir)
     return api

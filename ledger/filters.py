@@ -18,7 +18,8 @@ _LONGEST_CALL = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageFilter:
-    """Which rows. None: any. `start` is inclusive, `end` exclusive, both of the row's time; `model` is the one used."""
+    """Which rows. None: any. `start` is inclusive, `end` exclusive, both of the row's time; `model` is the one used,
+    `tag` a name and its value."""
 
     start: datetime | None = None
     end: datetime | None = None
@@ -30,11 +31,12 @@ class UsageFilter:
     request_id: str | None = None
     provider: str | None = None
     kind: Kind | None = None
+    tag: tuple[str, str] | None = None
 
     @property
     def fits_rollups(self) -> bool:
         """Whether it asks for nothing that a rollup row does not tell apart."""
-        return all(value is None for value in (self.session_id, self.end_user, self.request_id, self.kind))
+        return all(value is None for value in (self.session_id, self.end_user, self.request_id, self.kind, self.tag))
 
 
 def conditions(wanted: UsageFilter) -> list[ColumnElement[bool]]:
@@ -53,4 +55,7 @@ def conditions(wanted: UsageFilter) -> list[ColumnElement[bool]]:
             found.append(_EVENT[name] == value)
     if wanted.model is not None:
         found.append(_EVENT.model_used == wanted.model)
+    if wanted.tag is not None:
+        name, value = wanted.tag
+        found.append(_EVENT.tags[name].as_string() == value)
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -75,14 +75,17 @@ def remove(change: Change, budget_id: str) -> list[Holder]:
 
 
 def holders(connection: Connection, budget_id: str) -> list[Holder]:
+    """Everybody; there may be many."""
     query = select(budget_holders).where(budget_holders.c.budget_id == budget_id)
-    return [_holder(row) for row in connection.execute(query.order_by("scope", "scope_id")).mappings()]
-
-
-def shared_holders(connection: Connection) -> list[Holder]:
-    """Those that are neither users nor keys."""
-    query = select(budget_holders).where(budget_holders.c.scope.not_in(("user", "key")))
     return [_holder(row) for row in connection.execute(query).mappings()]
+
+
+def shared_holders(connection: Connection, budget_ids: Collection[str] | None = None) -> list[Holder]:
+    """Those that are neither users nor keys; of these budgets, or of all."""
+    query = select(budget_holders).where(budget_holders.c.scope.not_in(("user", "key")))
+    if budget_ids is not None:
+        query = query.where(budget_holders.c.budget_id.in_(list(budget_ids)))
+    return [_holder(row) for row in connection.execute(query.order_by("scope", "scope_id")).mappings()]
 
 
 def due(connection: Connection, now: datetime, limit: int) -> list[Holder]:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from datetime import UTC, datetime
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.accounts.budgets import Budgets
 from gateway.accounts.changes import Broadcast, ChangeWatch
 from gateway.accounts.directory import Directory
 from gateway.accounts.issuing import KeyIssuer
 from gateway.accounts.keys import Keys
 from gateway.accounts.policies import PolicySource
 from gateway.accounts.store import AccountStore
+from gateway.accounts.users import Users
+from wire.errors import CallerError
+
+_TURN_SECONDS = 1.0
+_log = logging.getLogger(__name__)
 
 
 class Accounts:
@@ -23,6 +31,8 @@ class Accounts:
         self.directory = Directory(self.store)
         self.keys = Keys(self.store, self.directory, master_key, max_stale=max_stale)
         self.issuer = KeyIssuer(self.store)
+        self.users = Users(self.store)
+        self.budgets = Budgets(self.store)
         self.policies = PolicySource(self.directory, lambda: datetime.now(UTC))
         self._watch = ChangeWatch(self.directory, redis_url)
         self._broadcast = Broadcast(redis_url) if redis_url else None
@@ -33,7 +43,7 @@ class Accounts:
     async def start(self) -> None:
         """Read the rules, and follow changes from now on. A database that is away is waited for in the background."""
         await self._watch.look()
-        work = (self._watch.poll(), self._watch.listen(), self.keys.note_used())
+        work = (self._watch.poll(), self._watch.listen(), self.keys.note_used(), self._turn_budgets())
         self._tasks = [asyncio.create_task(each) for each in work]
 
     async def stop(self) -> None:
@@ -44,3 +54,12 @@ class Accounts:
         self.keys.close()
         if self._broadcast is not None:
             self._broadcast.close()
+
+    async def _turn_budgets(self) -> None:
+        """Put budgets into their present period in the database, until cancelled. Calls know it without that."""
+        while True:
+            try:
+                await asyncio.to_thread(self.budgets.turn)
+            except (SQLAlchemyError, CallerError) as error:
+                _log.info("budgets could not be reset in the database just now: %s", type(error).__name__)
+            await asyncio.sleep(_TURN_SECONDS)

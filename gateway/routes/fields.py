@@ -74,7 +74,7 @@ Identifier = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_leng
 PathId = Annotated[str, BeforeValidator(_text), Path(min_length=1, max_length=_MAX_NAME)]
 Moment = Annotated[datetime, AfterValidator(_moment)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_storable)]
-TagName = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=64, pattern="^[^=]+$")]
+TagName = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:/-]+$")]
 Tags = Annotated[dict[TagName, Annotated[str, BeforeValidator(_text), Field(max_length=128)]], Field(max_length=32)]
 Patterns = Annotated[list[Identifier], Field(max_length=500), AfterValidator(_distinct)]
 # 12 decimals are a pico-dollar, the ledger's unit.

@@ -4,37 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.routes.deps import KeyRoute, PartsDep, PrincipalDep
-from gateway.routes.exact_json import dollars, exact_json
-from gateway.routes.times import aware
+from gateway.routes.exact_json import exact_json
+from gateway.routes.fields import Moment
+from gateway.routes.usage_rows import usage_json
 from ledger import queries
-from ledger.queries import UsageFilter, UsageRow
+from ledger.queries import UsageFilter
 from wire.errors import BadRequest, NotReady
 
-_TOKEN_DETAILS = (
-    "cache_read",
-    "cache_write_5m",
-    "cache_write_1h",
-    "input_audio",
-    "input_image",
-    "tool_input",
-    "reasoning",
-    "output_audio",
-    "output_image",
-)
 router = APIRouter(tags=["usage"], route_class=KeyRoute)
 
 
 def _filter(
     principal: PrincipalDep,
-    start_date: Annotated[datetime | None, Query(description="inclusive; a time without a zone is UTC")] = None,
-    end_date: Annotated[datetime | None, Query(description="exclusive")] = None,
+    start_date: Annotated[Moment | None, Query(description="inclusive; a time without a zone is UTC")] = None,
+    end_date: Annotated[Moment | None, Query(description="exclusive")] = None,
     user_id: str | None = None,
     api_key_id: str | None = None,
     model: str | None = None,
@@ -44,8 +33,8 @@ def _filter(
 ) -> UsageFilter:
     """A virtual key sees its own user's rows, the master key all."""
     wanted = UsageFilter(
-        start=aware(start_date),
-        end=aware(end_date),
+        start=start_date,
+        end=end_date,
         user_id=user_id,
         key_id=api_key_id,
         model=model,
@@ -75,7 +64,7 @@ async def list_usage(
     except SQLAlchemyError as error:
         raise NotReady("The ledger cannot be reached, try again", code="database_away") from error
     headers = {"x-next-cursor": page.next_cursor} if page.next_cursor else None
-    return exact_json([_row(row) for row in page.rows], headers)
+    return exact_json([usage_json(row) for row in page.rows], headers)
 
 
 @router.get("/v1/usage/count", summary="How many usage rows match")
@@ -84,46 +73,3 @@ async def count_usage(parts: PartsDep, wanted: FilterDep) -> Response:
         return exact_json({"count": await asyncio.to_thread(queries.usage_count, parts.ledger, wanted)})
     except SQLAlchemyError as error:
         raise NotReady("The ledger cannot be reached, try again", code="database_away") from error
-
-
-def _row(row: UsageRow) -> dict[str, Any]:
-    """The any-llm gateway's UsageLog first, then what more the ledger knows."""
-    event, tokens = row.event, row.event.tokens
-    return {
-        "id": event.event_id,
-        "user_id": event.caller.user_id,
-        "api_key_id": event.caller.key_id,
-        "timestamp": row.started_at,
-        "model": event.model_used,
-        "provider": event.provider,
-        "endpoint": event.surface,
-        "prompt_tokens": tokens.input,
-        "completion_tokens": tokens.output,
-        "total_tokens": tokens.input + tokens.output,
-        "cost": dollars(event.cost_pico),
-        "status": event.status,
-        "error_message": event.error_code,
-        "request_id": event.request_id,
-        "kind": event.kind,
-        "attempt": event.attempt,
-        "model_asked": event.model_asked,
-        "session_id": event.caller.session_id,
-        "end_user": event.caller.end_user,
-        "tags": event.caller.tags,
-        "stream": event.stream,
-        "byok": event.byok,
-        "estimated": event.estimated,
-        "http_status": event.http_status,
-        "finish_reason": event.finish_reason,
-        "service_tier": event.service_tier,
-        **{f"{name}_tokens": getattr(tokens, name) for name in _TOKEN_DETAILS},
-        "web_searches": tokens.web_searches,
-        "images": tokens.images,
-        "audio_ms": tokens.audio_ms,
-        "price": event.price,
-        "provider_cost": dollars(event.provider_cost_pico),
-        "dropped": event.dropped,
-        "duration_ms": event.duration_us / 1000,
-        "first_token_ms": None if event.first_token_us is None else event.first_token_us / 1000,
-        "overhead_ms": None if event.overhead_us is None else event.overhead_us / 1000,
-    }

@@ -173,3 +173,146 @@ class TestKeys:
     def test_strange_ids_are_only_unknown(self, place: Deployment, key_id: str) -> None:
         assert manage(place, "GET", f"/v1/keys/{key_id}").status_code in (404, 422)
         assert manage(place, "GET", "/v1/keys").status_code == 200
+
+
+class TestUsers:
+    def test_a_user_and_what_it_spent(self, place: Deployment) -> None:
+        user = made(place, "/v1/users", {"user_id": "spender", "alias": "Sue", "metadata": {"team": 1}})
+        assert (user["spend"], user["alias"], user["blocked"], user["metadata"]) == (0, "Sue", False, {"team": 1})
+        assert (user["budget_id"], user["budget_started_at"], user["next_budget_reset_at"]) == (None, None, None)
+        place.post(CHAT, {**HELLO, "user": "spender"}, key=MASTER_KEY)
+        (row,) = place.rows(1, user_id="spender")
+        usage = manage(place, "GET", "/v1/users/spender/usage").json()
+        assert usage == [row]
+        # 1000 tokens at 0.15 and 100 at 0.60 dollars a million: as text, for a float would show it as well.
+        assert '"spend":0.00021,' in manage(place, "GET", "/v1/users/spender").text
+        assert '"spend":0.00021,' in manage(place, "GET", "/v1/users", limit=1000).text
+
+    def test_nobody_is_made_twice(self, place: Deployment) -> None:
+        made(place, "/v1/users", {"user_id": "twice"})
+        response = manage(place, "POST", "/v1/users", {"user_id": "twice"})
+        assert (response.status_code, response.json()["detail"]) == (409, "User with id 'twice' already exists")
+
+    def test_a_deleted_user_lives_again_but_not_its_keys(self, place: Deployment) -> None:
+        first = made(place, "/v1/users", {"user_id": "phoenix", "alias": "old"})
+        key = made(place, "/v1/keys", {"user_id": "phoenix"})
+        assert manage(place, "DELETE", "/v1/users/phoenix").status_code == 204
+        gone = manage(place, "GET", "/v1/users/phoenix")
+        assert (gone.status_code, gone.json()["detail"]) == (404, "User with id 'phoenix' not found")
+        assert "phoenix" not in {user["user_id"] for user in manage(place, "GET", "/v1/users", limit=1000).json()}
+        assert manage(place, "GET", "/v1/users/phoenix/usage").status_code == 200
+        refused = place.post(CHAT, HELLO, key=key["key"])
+        assert (refused.status_code, refused.json()["detail"]) == (401, "API key is inactive")
+        told = manage(place, "POST", "/v1/keys", {"user_id": "phoenix"})
+        assert told.status_code == 404
+        assert told.json()["detail"] == "User 'phoenix' has been deleted. Recreate via POST /v1/users first."
+        again = made(place, "/v1/users", {"user_id": "phoenix"})
+        assert (again["created_at"], again["alias"], again["spend"]) == (first["created_at"], None, 0)
+        assert place.post(CHAT, HELLO, key=key["key"]).status_code == 401
+
+    def test_a_blocked_user_is_refused_with_any_key(self, place: Deployment) -> None:
+        key = made(place, "/v1/keys", {"user_id": "rowdy"})
+        assert manage(place, "PATCH", "/v1/users/rowdy", {"blocked": True}).json()["blocked"] is True
+        for credential, body in ((key["key"], HELLO), (MASTER_KEY, {**HELLO, "user": "rowdy"})):
+            response = place.post(CHAT, body, key=credential)
+            assert (response.status_code, response.json()["detail"]) == (403, "User 'rowdy' is blocked")
+        manage(place, "PATCH", "/v1/users/rowdy", {"blocked": False})
+        assert place.post(CHAT, HELLO, key=key["key"]).status_code == 200
+
+    def test_a_budget_is_taken_up_and_given_back(self, place: Deployment) -> None:
+        budget = made(place, "/v1/budgets", {"max_budget": 10.5, "budget_duration_sec": 3600})
+        user = made(place, "/v1/users", {"user_id": "holder", "budget_id": budget["budget_id"]})
+        began, ends = (datetime.fromisoformat(user[name]) for name in ("budget_started_at", "next_budget_reset_at"))
+        assert ends - began == timedelta(hours=1)
+        detached = manage(place, "PATCH", "/v1/users/holder", {"budget_id": None}).json()
+        assert (detached["budget_id"], detached["budget_started_at"]) == (None, None)
+        nothing = manage(place, "PATCH", "/v1/users/holder", {"budget_id": "none"})
+        assert (nothing.status_code, nothing.json()["detail"]) == (404, "Budget with id 'none' not found")
+        manage(place, "PATCH", "/v1/users/holder", {"budget_id": budget["budget_id"]})
+        assert manage(place, "DELETE", f"/v1/budgets/{budget['budget_id']}").status_code == 204
+        assert manage(place, "GET", "/v1/users/holder").json()["budget_id"] is None
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [("user_id", None), ("user_id", "a\x00"), ("blocked", "perhaps"), ("metadata", 5), ("alias", ["x"])],
+    )
+    def test_bad_input_names_the_field(self, place: Deployment, field: str, value: Any) -> None:
+        response = manage(place, "POST", "/v1/users", {"user_id": "bad", field: value})
+        assert response.status_code == 422
+        assert response.json()["detail"][0]["loc"] == ["body", field]
+
+
+class TestBudgets:
+    def test_amounts_are_exact(self, place: Deployment) -> None:
+        body = b'{"max_budget": 0.1, "soft_threshold": 0.8, "name": "small"}'
+        made_text = place.post("/v1/budgets", body, key=MASTER_KEY).text
+        assert '"max_budget":0.1,' in made_text
+        assert '"soft_threshold":0.8,' in made_text
+
+    def test_null_clears_and_absence_keeps(self, place: Deployment) -> None:
+        body = {"max_budget": 5, "budget_duration_sec": 60, "name": "a"}
+        path = f"/v1/budgets/{made(place, '/v1/budgets', body)['budget_id']}"
+        renamed = manage(place, "PATCH", path, {"name": "b"}).json()
+        assert [renamed[name] for name in ("max_budget", "budget_duration_sec", "name")] == [5, 60, "b"]
+        cleared = manage(place, "PATCH", path, {"max_budget": None, "budget_duration_sec": None}).json()
+        assert [cleared[name] for name in ("max_budget", "budget_duration_sec", "name")] == [None, None, "b"]
+        monthly = manage(place, "PATCH", path, {"period": "month", "zone": "Asia/Seoul"}).json()
+        assert [monthly[name] for name in ("period", "zone", "budget_duration_sec")] == ["month", "Asia/Seoul", None]
+
+    def test_it_is_shared_by_models_providers_tags_or_all(self, place: Deployment) -> None:
+        scopes = [{"scope": "model", "id": "openai/gpt-x"}, {"scope": "tag", "id": "team=green"}, {"scope": "global"}]
+        budget = made(place, "/v1/budgets", {"period": "day", "scopes": scopes})
+        shared = {(scope["scope"], scope["id"]) for scope in budget["scopes"]}
+        assert shared == {("model", "openai:gpt-x"), ("tag", "team=green"), ("global", "*")}
+        key = made(place, "/v1/keys", {"tags": {"team": "green"}})
+        place.post(CHAT, HELLO, key=key["key"])
+        place.rows(1, api_key_id=key["id"])
+        path = f"/v1/budgets/{budget['budget_id']}"
+        spends = {scope["scope"]: scope["spend"] for scope in manage(place, "GET", path).json()["scopes"]}
+        assert spends["tag"] == 0.00021
+        assert spends["global"] >= 0.00021
+        assert spends["model"] == 0
+        assert manage(place, "PATCH", path, {"scopes": []}).json()["scopes"] == []
+
+    def test_a_period_that_ended_is_on_record(self, place: Deployment) -> None:
+        budget = made(place, "/v1/budgets", {"max_budget": 1, "budget_duration_sec": 2})
+        user = made(place, "/v1/users", {"user_id": "periodic", "budget_id": budget["budget_id"]})
+        place.post(CHAT, {**HELLO, "user": "periodic"}, key=MASTER_KEY)
+        place.rows(1, user_id="periodic")
+        path = f"/v1/budgets/{budget['budget_id']}/reset-logs"
+        logs = until(lambda: manage(place, "GET", path).json(), "the budget is reset")
+        assert logs[-1]["user_id"] == "periodic"
+        assert logs[-1]["reset_at"] == user["next_budget_reset_at"]
+        assert logs[-1]["previous_spend"] == 0.00021
+        now = manage(place, "GET", "/v1/users/periodic").json()
+        assert now["spend"] == 0
+        assert datetime.fromisoformat(now["next_budget_reset_at"]) > datetime.fromisoformat(logs[-1]["reset_at"])
+
+    @pytest.mark.parametrize(
+        ("body", "where"),
+        [
+            (b'{"max_budget": -1}', "max_budget"),
+            (b'{"max_budget": NaN}', "max_budget"),
+            (b'{"max_budget": 1e400}', "max_budget"),
+            (b'{"max_budget": 1' + b"0" * 5000 + b"}", None),
+            (b'{"max_budget": 1' + b"0" * 400 + b"}", "max_budget"),
+            (b'{"max_budget": 0.0000000000001}', "max_budget"),
+            (b'{"budget_duration_sec": 0}', "budget_duration_sec"),
+            (b'{"budget_duration_sec": 1.5}', "budget_duration_sec"),
+            (b'{"budget_duration_sec": 99999999999999}', "budget_duration_sec"),
+            (b'{"period": "year"}', "period"),
+            (b'{"zone": "Mars/Olympus"}', "zone"),
+            (b'{"zone": "../../etc/passwd"}', "zone"),
+            (b'{"soft_threshold": 1.5}', "soft_threshold"),
+            (b'{"scopes": [{"scope": "user", "id": "x"}]}', "scopes"),
+            (b'{"scopes": [{"scope": "global", "id": "x"}]}', "scopes"),
+            (b'{"scopes": [{"scope": "tag", "id": "x"}]}', "scopes"),
+            (b'{"scopes": [{"scope": "model", "id": "gpt"}]}', "scopes"),
+            (b'{"period": "day", "budget_duration_sec": 5}', ""),
+        ],
+    )
+    def test_bad_input_names_the_field(self, place: Deployment, body: bytes, where: str | None) -> None:
+        response = place.post("/v1/budgets", body, key=MASTER_KEY)
+        assert response.status_code == (400 if where is None else 422), response.text
+        if where is not None:
+            assert response.json()["detail"][0]["loc"][:2] == ["body", where] if where else ["body"]

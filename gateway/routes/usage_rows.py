@@ -1,0 +1,62 @@
+"""How a row of the ledger is shown: the any-llm gateway's UsageLog first, then what more the ledger knows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.routes.exact_json import dollars
+from ledger.queries import UsageRow
+
+_TOKEN_DETAILS = (
+    "cache_read",
+    "cache_write_5m",
+    "cache_write_1h",
+    "input_audio",
+    "input_image",
+    "tool_input",
+    "reasoning",
+    "output_audio",
+    "output_image",
+)
+
+
+def usage_json(row: UsageRow) -> dict[str, Any]:
+    event, tokens = row.event, row.event.tokens
+    return {
+        "id": event.event_id,
+        "user_id": event.caller.user_id,
+        "api_key_id": event.caller.key_id,
+        "timestamp": row.started_at,
+        "model": event.model_used,
+        "provider": event.provider,
+        "endpoint": event.surface,
+        "prompt_tokens": tokens.input,
+        "completion_tokens": tokens.output,
+        "total_tokens": tokens.input + tokens.output,
+        "cost": dollars(event.cost_pico),
+        "status": event.status,
+        "error_message": event.error_code,
+        "request_id": event.request_id,
+        "kind": event.kind,
+        "attempt": event.attempt,
+        "model_asked": event.model_asked,
+        "session_id": event.caller.session_id,
+        "end_user": event.caller.end_user,
+        "tags": event.caller.tags,
+        "stream": event.stream,
+        "byok": event.byok,
+        "estimated": event.estimated,
+        "http_status": event.http_status,
+        "finish_reason": event.finish_reason,
+        "service_tier": event.service_tier,
+        **{f"{name}_tokens": getattr(tokens, name) for name in _TOKEN_DETAILS},
+        "web_searches": tokens.web_searches,
+        "images": tokens.images,
+        "audio_ms": tokens.audio_ms,
+        "price": event.price,
+        "provider_cost": dollars(event.provider_cost_pico),
+        "dropped": event.dropped,
+        "duration_ms": event.duration_us / 1000,
+        "first_token_ms": None if event.first_token_us is None else event.first_token_us / 1000,
+        "overhead_ms": None if event.overhead_us is None else event.overhead_us / 1000,
+    }
