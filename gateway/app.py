@@ -42,7 +42,8 @@ from ledger.engine import make_engine
 from ledger.queries import receipts
 from wire.errors import GatewayError
 
-_SHIP_SECONDS = 10.0
+# At the end. A stack's replica may never come back, so it waits for its receipts; here, the next start takes over.
+_SHIP_SECONDS, _SHIP_SECONDS_EMBEDDED = 10.0, 1.0
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
@@ -86,6 +87,7 @@ class _Machine:
         ledger = make_engine(settings.ledger_url)
         self._spool = Spool(_spool_settings(settings))
         stream = RedisStream(settings.redis_url) if settings.redis_url else None
+        self._ship_seconds = _SHIP_SECONDS if stream else _SHIP_SECONDS_EMBEDDED
         self._shipper = Shipper(self._spool, _receipt_reader(ledger), stream)
         self._upstream = Upstream(settings.upstream)
         self._objects = ProviderObjects(self._store)
@@ -128,7 +130,7 @@ class _Machine:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.parts.accounts.stop()
         await self._objects.settle()
-        await self._shipper.ship_all(_SHIP_SECONDS)
+        await self._shipper.ship_all(self._ship_seconds)
         await self._shipper.close()
         await asyncio.to_thread(self._spool.close)
         await self._upstream.close()

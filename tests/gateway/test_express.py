@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from gateway.__main__ import migrate
 from gateway.app import create_app
@@ -61,27 +60,32 @@ def _cases(surface: Surface) -> list[tuple[dict[str, str], bytes]]:
     return [({}, b"{}"), *(({"authorization": "Bearer KEY"}, body) for body in bodies)]
 
 
-@pytest.mark.parametrize("surface", SURFACES, ids=lambda surface: surface.path)
-async def test_every_path_answers_the_same_both_ways(tmp_path: Path, surface: Surface) -> None:
-    path = surface.path.replace("{model}", "openai:gpt-4o-mini")
+async def test_every_path_answers_the_same_both_ways(tmp_path: Path) -> None:
     with Upstream() as upstream:
         for place in ("/v1/chat/completions", "/v1/responses", "/v1/embeddings"):
             upstream.on(place, Answer(status=418, pieces=(b'{"error":{"message":"a teapot"}}',)))
         async with _running(tmp_path, upstream) as (app, key):
-            lanes, answers = app.lanes, {}
+            lanes = app.lanes
             transport = httpx.ASGITransport(app)
             async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
-                for way in ("express", "router"):
-                    app.lanes = lanes if way == "express" else Lanes(())
-                    answers[way] = [
-                        await client.post(path, content=body, headers=_with_key(headers, key))
-                        for headers, body in _cases(surface)
-                    ]
-    for express, router in zip(answers["express"], answers["router"], strict=True):
-        assert express.status_code == router.status_code
-        assert express.content == router.content
-        assert _stable(express) == _stable(router)
-    assert answers["express"][0].status_code == 401
+                for surface in SURFACES:
+                    app.lanes = lanes
+                    express = await _ask_all(client, surface, key)
+                    app.lanes = Lanes(())
+                    _check(surface, express, await _ask_all(client, surface, key))
+
+
+async def _ask_all(client: httpx.AsyncClient, surface: Surface, key: str) -> list[httpx.Response]:
+    path = surface.path.replace("{model}", "openai:gpt-4o-mini")
+    return [await client.post(path, content=body, headers=_with_key(headers, key)) for headers, body in _cases(surface)]
+
+
+def _check(surface: Surface, express: list[httpx.Response], router: list[httpx.Response]) -> None:
+    for one, other in zip(express, router, strict=True):
+        assert one.status_code == other.status_code, surface.path
+        assert one.content == other.content, surface.path
+        assert _stable(one) == _stable(other), surface.path
+    assert express[0].status_code == 401, surface.path
 
 
 def _with_key(headers: dict[str, str], key: str) -> dict[str, str]:
