@@ -95,7 +95,7 @@ class Spool:
         self._durable = (0, 0)
         self._dirty = False
         self._wake = threading.Event()
-        self._closing = False
+        self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
     # ------------------------------------------------------------------------------------------- life
@@ -115,7 +115,7 @@ class Spool:
         if self.settings.fsync != "never":
             sync_folder(self.settings.root)
             sync_folder(self.folder)
-        self._closing = False
+        self._closing.clear()
         self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
         self._thread.start()
 
@@ -124,7 +124,7 @@ class Spool:
         stay, and become `lost` rows at the hands of whoever adopts the folder."""
         if self._flock < 0:
             return
-        self._closing = True
+        self._closing.set()
         self._wake.set()
         if self._thread is not None:
             self._thread.join()
@@ -395,15 +395,20 @@ class Spool:
         interval = self.settings.fsync
         pause = interval / 1000 if isinstance(interval, int) else 0.0
         looked = self._monotonic()
-        while not self._closing:
+        while not self._closing.is_set():
             self._wake.wait(_TEND_SECONDS)
             self._wake.clear()
-            if pause and self._dirty:
-                time.sleep(pause)
-                self._sync()
-            if self._monotonic() - looked >= _TEND_SECONDS:
-                looked = self._monotonic()
-                self.tend()
+            try:
+                if pause and self._dirty:
+                    self._closing.wait(pause)
+                    self._sync()
+                if self._monotonic() - looked >= _TEND_SECONDS:
+                    looked = self._monotonic()
+                    self.tend()
+            except Exception:
+                # Without this thread nothing would be synced, sealed or shipped: log the cause and go on.
+                log.exception("looking after the spool failed in an unforeseen way")
+                self._closing.wait(_TEND_SECONDS)
 
     def _sync(self) -> None:
         """Make durable all that was written so far. What the disk refuses shows in `reason`."""
