@@ -16,7 +16,6 @@ from wire.neutral import (
     Image,
     Media,
     Message,
-    Native,
     NativeTool,
     Reasoning,
     Request,
@@ -242,11 +241,10 @@ def test_media() -> None:
     assert found[0] == Image(media=Media(mime="image/png", data="+/+/"), signature="sig", path=f"{at}[0]")
     assert found[1] == Audio(media=Media(mime="audio/wav", data="AAA="), path=f"{at}[1]")
     assert found[2] == Document(media=Media(mime="application/pdf", data="AAAA"), filename="a.pdf", path=f"{at}[2]")
-    assert isinstance(found[3], Native)
-    assert found[3].value["videoMetadata"] == {"fps": 1}
+    assert found[3] == Document(media=Media(mime="video/mp4", data="AAAA"), path=f"{at}[3]")
     assert found[4] == Image(media=Media(mime="image/png", url="https://example.com/a.PNG?x=1"), path=f"{at}[4]")
     assert found[5] == Document(media=Media(mime="text/plain", file_id=f"{STORE}files/abc"), path=f"{at}[5]")
-    assert isinstance(found[6], Native)
+    assert found[6] == Document(media=Media(mime="video/mp4", url="https://youtu.be/x"), path=f"{at}[6]")
     assert found[7] == Audio(media=Media(mime="audio/mp3", url="gs://bucket/a"), path=f"{at}[7]")
 
 

@@ -99,7 +99,7 @@ def expected_part(raw: dict[str, Any]) -> dict[str, Any]:
     for kind in ("inlineData", "fileData", "functionCall"):
         if kind in part:
             part[kind] = plain(part[kind])
-    if "inlineData" in part and not part["inlineData"]["mimeType"].startswith("video/"):
+    if "inlineData" in part:
         data = part["inlineData"]["data"].replace("-", "+").replace("_", "/")
         part["inlineData"]["data"] = data + "=" * (-len(data) % 4)
     if "functionCall" in part:

@@ -109,7 +109,10 @@ def _parse_source(source: dict[str, Any], path: str) -> Media:
         mime = shape.string(source, "media_type", path)
         return Media(mime=mime, data=shape.base64_text(source.get("data"), at(path, "data")))
     if kind == "url":
-        return Media(url=shape.string(source, "url", path))
+        address = shape.string(source, "url", path)
+        if not address.startswith(("http://", "https://")):
+            raise wrong(at(path, "url"), "must be an http or https address")
+        return Media(url=address)
     if kind == "file":
         return Media(file_id=shape.string(source, "file_id", path))
     if kind == "text":
@@ -143,6 +146,8 @@ def _inline(media: Media, path: str, allowed: frozenset[str], refusal: str, *, o
 
 def _document_source(part: Document, quirks: Quirks, *, own: bool) -> dict[str, Any]:
     media = part.media
+    if not own and (media.mime or "").startswith(("audio/", "video/")):
+        raise wrong(part.path, "a document must be a PDF or plain text")
     reference = _render_reference(media, part.path, quirks, own=own)
     if reference is not None:
         return reference

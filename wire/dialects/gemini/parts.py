@@ -11,6 +11,7 @@ import base64
 from typing import Any
 
 import orjson
+from msgspec import structs
 
 from wire.dialects.gemini.call_ids import CallIds
 from wire.dialects.gemini.foreign import is_sealed, unseal
@@ -124,7 +125,7 @@ class PartReader:
             return self._read_call(data, signature, path)
         if kind == "functionResponse":
             return self._read_result(data, path)
-        return self._read_media(kind, data, signature, raw, path)
+        return self._read_media(kind, data, signature, path)
 
     def _note_extra(self, part: dict[str, Any], kind: str, path: str) -> None:
         for name, value in part.items():
@@ -170,9 +171,7 @@ class PartReader:
             path=path,
         )
 
-    def _read_media(
-        self, kind: str, data: dict[str, Any], signature: str | None, raw: dict[str, Any], path: str
-    ) -> Part:
+    def _read_media(self, kind: str, data: dict[str, Any], signature: str | None, path: str) -> Part:
         where = f"{path}.{kind}"
         mime = optional_string(data, "mimeType", where)
         if kind == "inlineData":
@@ -183,13 +182,14 @@ class PartReader:
             stored = uri.startswith(_FILE_STORE)
             media = Media(mime=mime, file_id=uri if stored else None, url=None if stored else uri)
         filename = optional_string(data, "displayName", where)
-        family = mime.partition("/")[0] if mime else "video"
+        # What has no known type is most often the address of a video.
+        mime = mime or "video/mp4"
+        media = structs.replace(media, mime=mime)
+        family = mime.partition("/")[0]
         if family == "image":
             return Image(media=media, signature=signature, path=path)
         if family == "audio":
             return Audio(media=media, path=path)
-        if family == "video":  # no other dialect takes video; what has no known type is most often a video address
-            return Native(dialect="gemini", type="video", value=raw, path=path)
         return Document(media=media, filename=filename, path=path)
 
 

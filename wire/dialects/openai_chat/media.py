@@ -18,6 +18,7 @@ from wire.neutral import Audio, Document, Image, Media
 
 _DATA_URL = re.compile(r"data:([^;,]*)((?:;[^;,]*)*),", re.ASCII)
 _ADDRESSES = ("http://", "https://", "gs://")
+_WEB = ("http://", "https://")  # what an upstream may be asked to fetch; `file:` would be read from its own disk
 _MIME_BY_SUFFIX = {
     "pdf": "application/pdf",
     "txt": "text/plain",
@@ -150,7 +151,7 @@ def render_image(part: Image, quirks: Quirks) -> dict[str, Any]:
     media = part.media
     if media.data is not None:
         url = data_url(media, "image/png")
-    elif media.url is not None and quirks.image_urls and not media.url.startswith("gs://"):
+    elif media.url is not None and quirks.image_urls and media.url.startswith(_WEB):
         url = media.url
     else:
         raise unsupported(part.path, "image by address" if media.url else "image of this kind")
@@ -180,6 +181,8 @@ def render_document(part: Document, quirks: Quirks) -> dict[str, Any]:
         return _render_video(part, quirks)
     if mime.startswith("audio/"):
         return render_audio(Audio(media=media, path=part.path))
+    if media.url is not None and not media.url.startswith(_WEB):
+        raise unsupported(part.path, "file by this kind of address")
     filename = part.filename or part.title
     if quirks.documents == "document_url" and media.file_id is None:
         named = {"document_name": filename} if filename else {}
@@ -195,7 +198,8 @@ def render_document(part: Document, quirks: Quirks) -> dict[str, Any]:
 
 
 def _render_video(part: Document, quirks: Quirks) -> dict[str, Any]:
-    if "video" not in quirks.accepts or part.media.file_id is not None:
+    address = part.media.url
+    if "video" not in quirks.accepts or not (part.media.data or (address and address.startswith(_WEB))):
         raise unsupported(part.path, "video")
     return {"type": "video_url", "video_url": {"url": part.media.url or data_url(part.media, "video/mp4")}}
 

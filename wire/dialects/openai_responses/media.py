@@ -14,6 +14,7 @@ from wire.neutral import Audio, Document, Image, Media
 _DATA_URL = re.compile(r"data:([^;,]*)((?:;[^;,]*)*),", re.ASCII)
 _NOT_BASE64 = "is not valid base64"
 _ADDRESSES = ("http://", "https://", "gs://")
+_WEB = ("http://", "https://")  # what an upstream may be asked to fetch; `file:` would be read from its own disk
 
 # The file kinds that a name tells apart; anything else is left to the upstream to look into.
 _MIME_BY_SUFFIX = {
@@ -104,7 +105,7 @@ def render_image(part: Image, *, urls: bool) -> dict[str, Any]:
         return {"type": "input_image", "file_id": media.file_id, "detail": part.detail or "auto"}
     if media.data is not None:
         url = f"data:{media.mime or 'image/png'};base64,{media.data}"
-    elif media.url is not None and urls and not media.url.startswith("gs://"):
+    elif media.url is not None and urls and media.url.startswith(_WEB):
         url = media.url
     else:
         raise unsupported(part.path, "image by address" if media.url else "image of this kind")
@@ -121,8 +122,10 @@ def render_document(part: Document, *, own: bool) -> dict[str, Any]:
     if media.file_id is not None:
         return {"type": "input_file", "file_id": media.file_id, **named}
     if media.url is not None:
-        if media.url.startswith("gs://"):
-            raise unsupported(part.path, "file by gs:// address")
+        if not media.url.startswith(_WEB):
+            raise unsupported(part.path, "file by this kind of address")
+        if not own and (media.mime or "").startswith("video/"):
+            raise unsupported(part.path, "video")
         return {"type": "input_file", "file_url": media.url, **named}
     mime = media.mime or "application/pdf"
     if not own and mime.startswith(("audio/", "video/")):
