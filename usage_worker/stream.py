@@ -81,9 +81,6 @@ class StreamSource:
                     pipe.xdel(self._stream, *ids[start : start + 5000])
                 await pipe.execute()
 
-    async def close(self) -> None:
-        await self._redis.aclose()
-
     async def _read(self) -> list[Entry]:
         if self._own is not None:
             raw = await self._take(self._own)
