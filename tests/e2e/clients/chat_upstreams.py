@@ -118,6 +118,8 @@ def _check_openai(body: dict[str, Any], abilities: Abilities, ids: tuple[str, st
 
 def _check_openrouter(body: dict[str, Any], abilities: Abilities, ids: tuple[str, str]) -> None:
     _check_chat(body, abilities, ids)
+    if not abilities.reasoning:
+        return
     details = body["messages"][2]["reasoning_details"]
     assert "".join(entry.get("text", "") for entry in details) == THOUGHT
     assert [entry["signature"] for entry in details if entry.get("signature")] == [SIGNATURE]

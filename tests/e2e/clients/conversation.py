@@ -53,7 +53,9 @@ class Seen:
 
 @dataclass(frozen=True)
 class Abilities:
-    """What the asking dialect can say of a tool's result: that it failed, and an image inside it."""
+    """What the asking client can say of a tool's result: that it failed, and an image inside it. `reasoning`: it hands
+    back the reasoning that it was given, with its proofs."""
 
     error_flag: bool
     image_in_result: bool
+    reasoning: bool = True

@@ -61,10 +61,11 @@ class Script:
         entry = {"api_key": f"sentinel-{self.name}-key", **self.settings}
         return {**entry, "api_base": url + str(entry["api_base"])}
 
-    def check_first(self, seen: Seen, *, stop: str) -> None:
-        """What the client is to see of the first answer: text, thinking and both calls, `stop` in its own words."""
+    def check_first(self, seen: Seen, *, stop: str, thinking: bool = True) -> None:
+        """What the client is to see of the first answer: text, both calls, `stop` in its own words, and `thinking`
+        unless it has no eye for it."""
         assert seen.text == SAID
-        assert seen.thinking == (THOUGHT if self.shows_thinking else "")
+        assert seen.thinking == (THOUGHT if self.shows_thinking and thinking else "")
         assert [(name, arguments) for _, name, arguments in seen.calls] == [
             ("get_tide", TIDE_ARGUMENTS),
             ("get_chart", CHART_ARGUMENTS),

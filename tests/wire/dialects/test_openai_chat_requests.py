@@ -197,6 +197,16 @@ def test_reasoning_details_of_anthropic() -> None:
     assert (second.opaque, second.redacted, second.text) == ("blob", True, "")
 
 
+def test_reasoning_details_where_litellm_puts_them() -> None:
+    detail = {"type": "reasoning.text", "text": "why", "signature": "s", "format": "anthropic-claude-v1", "index": 0}
+    message = {"role": "assistant", "content": "a", "provider_specific_fields": {"reasoning_details": [detail]}}
+    (read,) = DIALECT.parse_request({"model": "m", "messages": [message]}).messages
+    thinking = read.parts[0]
+    assert isinstance(thinking, Thinking)
+    assert (thinking.text, thinking.signature, thinking.origin) == ("why", "s", "anthropic_messages")
+    assert read.extra is None
+
+
 def test_reasoning_details_in_pieces_of_a_stream_are_one_block() -> None:
     pieces = [
         {"type": "reasoning.text", "text": "wh", "format": "anthropic-claude-v1", "index": 0},

@@ -96,6 +96,7 @@ def _read_plain(source: dict[str, Any], role: Role, path: str) -> Message:
 
 
 def _read_assistant(source: dict[str, Any], path: str) -> Message:
+    source = _unwrapped(source)
     parts = read_answer(source, path, strict=True)
     audio = object_or_none(source, "audio", path)
     if audio is not None:
@@ -107,6 +108,15 @@ def _read_assistant(source: dict[str, Any], path: str) -> Message:
         name=text_or_none(source, "name", path),
         extra=beyond(source, ANSWER_FIELDS),
     )
+
+
+def _unwrapped(source: dict[str, Any]) -> dict[str, Any]:
+    """LiteLLM's client puts the fields that OpenAI does not have under one name, and hands them back there."""
+    fields = source.get("provider_specific_fields")
+    if not isinstance(fields, dict) or not fields.get("reasoning_details") or source.get("reasoning_details"):
+        return source
+    rest = {name: value for name, value in source.items() if name != "provider_specific_fields"}
+    return {**rest, "reasoning_details": fields["reasoning_details"]}
 
 
 def _read_tool(source: dict[str, Any], path: str, calls: dict[str, _Call]) -> Message:
