@@ -32,7 +32,7 @@ from gateway.metering.spool_metrics import SpoolCollector
 from gateway.models import Models
 from gateway.observability.metrics import Metrics
 from gateway.parts import Parts
-from gateway.routes import budgets, inference, keys, models, ops, page, usage, users
+from gateway.routes import audit, budgets, inference, keys, models, ops, page, pricing, usage, users
 from gateway.routing.providers import Provider, build_providers
 from gateway.settings import Settings
 from gateway.settings.provider_keys import KeyRing
@@ -91,7 +91,7 @@ class _Machine:
         self._shipper = Shipper(self._spool, _receipt_reader(ledger), stream)
         self._upstream = Upstream(settings.upstream)
         self._objects = ProviderObjects(self._store)
-        known = Models(settings, _providers(settings), catalogue(), lambda: datetime.now(UTC))
+        known = Models(settings, _providers(settings), catalogue(), accounts.prices, lambda: datetime.now(UTC))
         self._discovery = Discovery(known, self._upstream)
         metering = Metering(self._spool)
         metrics = Metrics()
@@ -178,6 +178,8 @@ def _api(settings: Settings, parts: Parts, serve: Inference, lifespan: Lifespan)
         keys.router,
         users.router,
         budgets.router,
+        pricing.router,
+        audit.router,
         usage.router,
         inference.declare(SURFACES, serve),
     ):

@@ -6,15 +6,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal, Protocol
 
 from gateway.catalogue import Catalogue, CatalogueEntry
-from gateway.pricing import FREE, Price, from_config, to_config
+from gateway.pricing import Price, from_config, to_config
 from gateway.routing.providers import Provider
 from gateway.routing.resolve import RoutingTable, Target
 from gateway.settings import PriceSettings, Settings
 from wire.errors import NotFound
 
+Source = Literal["database", "config", "catalogue"]
 Now = Callable[[], datetime]
 NO_MODEL = "default"  # what stands in the list for a provider that has no model just now
 
@@ -46,19 +47,45 @@ class ListedModel:
         }
 
 
+class SetPrices(Protocol):
+    """Prices that were set while the gateway runs. They beat all others."""
+
+    def at(self, model_key: str, moment: datetime) -> Price | None: ...
+    def keys(self) -> Sequence[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class EffectivePrice:
+    """What `provider:model` (or an alias) costs, and who says so: for `database`, under the key `set_for`."""
+
+    model_key: str
+    price: Price
+    source: Source
+    set_for: str | None = None
+
+
 class Models:
     """Resolves, prices and lists. `discovered`: models that a provider says it has; `down`: why one cannot serve."""
 
-    def __init__(self, settings: Settings, providers: Mapping[str, Provider], catalogue: Catalogue, now: Now) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        providers: Mapping[str, Provider],
+        catalogue: Catalogue,
+        set_prices: SetPrices,
+        now: Now,
+    ) -> None:
         self.providers = providers
+        self._set_prices = set_prices
         self._aliases = settings.models
-        self._prices = {_key(name): _price(entry) for name, entry in settings.pricing.items()}
+        self._prices = {model_key(name): _price(entry) for name, entry in settings.pricing.items()}
         self._alias_prices = {
             name: _price(entry.pricing) for name, entry in settings.models.items() if entry.pricing is not None
         }
         self._catalogue = catalogue
         self._now = now
-        self._created = int(now().timestamp())
+        self.started_at = now()
+        self._created = int(self.started_at.timestamp())
         self._table = RoutingTable(providers, settings.models, self._find_bare, self._default_model)
         self.discovered: dict[str, Sequence[str]] = {}
         self.down: dict[str, str] = {}
@@ -72,19 +99,41 @@ class Models:
         return [target for target in targets if self.unavailable(target.provider) is None] or targets[:1]
 
     def price(self, target: Target) -> Price | None:
-        """What the target costs now; None when nobody knows. The operator's word beats the catalogue's."""
-        if target.alias is not None and (own := self._alias_prices.get(target.asked)):
-            return own
-        return self._price_of(target.provider, target.model)
+        """What the target costs now; None when nobody knows."""
+        found = self._priced(target, self._now())
+        return found.price if found else None
 
-    def _price_of(self, provider: Provider, model: str) -> Price | None:
-        for name in (provider.name, provider.row.name):
-            if own := self._prices.get(f"{name}:{model}"):
-                return own
-        if provider.row.name == "local":
-            return FREE
-        entry = self._entry(provider, model)
-        return entry.price if entry else None
+    def effective_price(self, name: str, at: datetime) -> EffectivePrice | None:
+        """What a model of any name costs at a time; None when nobody knows or it does not exist."""
+        try:
+            return self._priced(self._table.resolve(name)[0], at)
+        except NotFound:
+            key = model_key(name)  # of a provider that is not configured (yet)
+            if own := self._set_prices.at(key, at):
+                return EffectivePrice(key, own, "database", key)
+            return EffectivePrice(key, self._prices[key], "config") if key in self._prices else None
+
+    def price_list(self, at: datetime) -> list[EffectivePrice]:
+        """All models that have a price at a time, by key."""
+        names = [*self._aliases, *self._prices, *self._set_prices.keys(), *(row.id for row in self.listing())]
+        found = {price.model_key: price for name in names if (price := self.effective_price(name, at))}
+        return [found[key] for key in sorted(found)]
+
+    def _priced(self, target: Target, at: datetime) -> EffectivePrice | None:
+        """The database beats the config, which beats the catalogue."""
+        provider, model = target.provider, target.model
+        key = target.asked if target.alias is not None else f"{provider.name}:{model}"
+        keys = tuple(dict.fromkeys((f"{provider.name}:{model}", f"{provider.row.name}:{model}")))
+        for each in keys:
+            if own := self._set_prices.at(each, at):
+                return EffectivePrice(key, own, "database", each)
+        if target.alias is not None and (own := self._alias_prices.get(target.asked)):
+            return EffectivePrice(key, own, "config")
+        for each in keys:
+            if own := self._prices.get(each):
+                return EffectivePrice(key, own, "config")
+        entry = self._catalogue.lookup(provider.row.name, model, at)
+        return EffectivePrice(key, entry.price, "catalogue") if entry and entry.price else None
 
     def output_cap(self, target: Target) -> int | None:
         """The most tokens that an answer of the target may hold, where that is known."""
@@ -109,7 +158,7 @@ class Models:
     def find(self, asked: str) -> ListedModel:
         """The row of a model under any name that means it. Raises NotFound, for an id that nobody lists too."""
         target = self._table.resolve(asked)[0]
-        if target.alias is None and self._entry(target.provider, target.model) is None:
+        if target.alias is None and self._entry(target.provider, target.model) is None and self.price(target) is None:
             raise NotFound(f"Model '{asked}' is not listed here", param="model", code="model_not_found")
         return self._target_row(target)
 
@@ -128,9 +177,10 @@ class Models:
         )
 
     def _row(self, provider: Provider, entry: CatalogueEntry) -> ListedModel:
-        price = self._price_of(provider, entry.model)
+        name = f"{provider.name}:{entry.model}"
+        price = self.price(Target(provider, entry.model, name))
         return ListedModel(
-            id=f"{provider.name}:{entry.model}",
+            id=name,
             provider=provider.name,
             created=self._created,
             unavailable_reason=self.unavailable(provider),
@@ -141,6 +191,7 @@ class Models:
 
     def _discovered_rows(self, provider: Provider) -> list[ListedModel]:
         names = self.discovered[provider.name]
+        prices = {model: self.price(Target(provider, model, model)) for model in (names or (NO_MODEL,))}
         reason = self.unavailable(provider) or (None if names else "no model is loaded: put a GGUF file in models/")
         return [
             ListedModel(
@@ -150,9 +201,9 @@ class Models:
                 unavailable_reason=reason,
                 context_window=None,
                 max_output_tokens=None,
-                pricing=to_config(FREE),
+                pricing=None if price is None else to_config(price),
             )
-            for model in (names or (NO_MODEL,))
+            for model, price in prices.items()
         ]
 
     def unavailable(self, provider: Provider) -> str | None:
@@ -175,7 +226,7 @@ class Models:
         return self._catalogue.find_provider(model, among)
 
 
-def _key(name: str) -> str:
+def model_key(name: str) -> str:
     """`provider/model` means `provider:model`."""
     head, slash, rest = name.partition("/")
     return f"{head}:{rest}" if slash and ":" not in head else name

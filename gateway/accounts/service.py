@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.accounts.audit import AuditLog
 from gateway.accounts.budgets import Budgets
 from gateway.accounts.changes import Broadcast, ChangeWatch
 from gateway.accounts.directory import Directory
 from gateway.accounts.issuing import KeyIssuer
 from gateway.accounts.keys import Keys
 from gateway.accounts.policies import PolicySource
+from gateway.accounts.prices import Prices
 from gateway.accounts.store import AccountStore
 from gateway.accounts.users import Users
 from wire.errors import CallerError
@@ -33,6 +35,8 @@ class Accounts:
         self.issuer = KeyIssuer(self.store)
         self.users = Users(self.store)
         self.budgets = Budgets(self.store)
+        self.prices = Prices(self.store, self.directory)
+        self.audit = AuditLog(self.store)
         self.policies = PolicySource(self.directory, lambda: datetime.now(UTC))
         self._watch = ChangeWatch(self.directory, redis_url)
         self._broadcast = Broadcast(redis_url) if redis_url else None

@@ -44,7 +44,7 @@ class KeyRoute(APIRoute):
             if credential is None and self.query_key is not None:
                 credential = request.query_params.get(self.query_key)
             request.scope[_PRINCIPAL] = await _parts(request).keys.authenticate(credential)
-            return await inner(request)
+            return await _with_database(inner, request)
 
         return handler
 
@@ -57,12 +57,16 @@ class MasterRoute(APIRoute):
 
         async def handler(request: Request) -> Response:
             _parts(request).keys.require_master(_credential(request))
-            try:
-                return await inner(request)
-            except (OperationalError, InterfaceError, PoolTimeout) as error:
-                raise NotReady("The database cannot be reached, try again", code="database_away") from error
+            return await _with_database(inner, request)
 
         return handler
+
+
+async def _with_database(inner: Endpoint, request: Request) -> Response:
+    try:
+        return await inner(request)
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        raise NotReady("The database cannot be reached, try again", code="database_away") from error
 
 
 def _principal(request: Request) -> Principal:

@@ -20,7 +20,7 @@ _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 
 
-def _text(value: Any) -> Any:
+def storable_text(value: Any) -> Any:
     """Text that every database takes: no control characters, no halves of a surrogate pair."""
     if isinstance(value, str) and not all(c.isprintable() or c in "\n\t" or (c.isspace() and c > " ") for c in value):
         raise ValueError("must not hold control characters")
@@ -50,7 +50,7 @@ def _storable(value: dict[str, Any]) -> dict[str, Any]:
         elif isinstance(item, list):
             waiting += [(each, depth + 1) for each in item]
         elif isinstance(item, str):
-            _text(item)
+            storable_text(item)
             if len(item) > 4096:
                 raise ValueError("must not hold text of more than 4096 characters")
         elif isinstance(item, float) and not math.isfinite(item):
@@ -60,7 +60,7 @@ def _storable(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-def _decimal(value: Any) -> Any:
+def exact(value: Any) -> Any:
     """A JSON number means the decimal that it was written as."""
     return str(value) if isinstance(value, float) else value
 
@@ -69,18 +69,20 @@ def _distinct(value: list[str]) -> list[str]:
     return list(dict.fromkeys(value))
 
 
-Name = Annotated[str, BeforeValidator(_text), Field(max_length=_MAX_NAME)]
-Identifier = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=_MAX_NAME)]
-PathId = Annotated[str, BeforeValidator(_text), Path(min_length=1, max_length=_MAX_NAME)]
+Name = Annotated[str, BeforeValidator(storable_text), Field(max_length=_MAX_NAME)]
+Identifier = Annotated[str, BeforeValidator(storable_text), Field(min_length=1, max_length=_MAX_NAME)]
+PathId = Annotated[str, BeforeValidator(storable_text), Path(min_length=1, max_length=_MAX_NAME)]
 Moment = Annotated[datetime, AfterValidator(_moment)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_storable)]
-TagName = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:/-]+$")]
-Tags = Annotated[dict[TagName, Annotated[str, BeforeValidator(_text), Field(max_length=128)]], Field(max_length=32)]
+_TAG_NAME = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:/-]+$")
+TagName = Annotated[str, BeforeValidator(storable_text), _TAG_NAME]
+TagValue = Annotated[str, BeforeValidator(storable_text), Field(max_length=128)]
+Tags = Annotated[dict[TagName, TagValue], Field(max_length=32)]
 Patterns = Annotated[list[Identifier], Field(max_length=500), AfterValidator(_distinct)]
 # 12 decimals are a pico-dollar, the ledger's unit.
 Dollars = Annotated[
     Decimal,
-    BeforeValidator(_decimal),
+    BeforeValidator(exact),
     Field(ge=0, le=Decimal(1_000_000_000), max_digits=22, decimal_places=12, allow_inf_nan=False),
 ]
 Skip = Annotated[int, Query(ge=0, le=2**31 - 1)]

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.accounts.credentials import hash_key
 from tests.deployment import MASTER_KEY, Deployment, until
 from tests.replay import Answer, Upstream
 
@@ -316,3 +317,114 @@ class TestBudgets:
         assert response.status_code == (400 if where is None else 422), response.text
         if where is not None:
             assert response.json()["detail"][0]["loc"][:2] == ["body", where] if where else ["body"]
+
+
+class TestPricing:
+    def test_a_price_is_set_read_and_taken_back(self, place: Deployment) -> None:
+        body = {"model_key": "OpenAI/house/model", "input_price_per_million": 0.1, "output_price_per_million": 0.3}
+        text = place.post("/v1/pricing", json.dumps(body).encode(), key=MASTER_KEY).text
+        assert '"input_price_per_million":0.1,' in text
+        found = json.loads(text)
+        assert (found["model_key"], found["source"]) == ("openai:house/model", "database")
+        for name in ("openai:house/model", "openai/house/model"):
+            assert manage(place, "GET", f"/v1/pricing/{name}").json()["input_price_per_million"] == 0.1
+        assert manage(place, "DELETE", "/v1/pricing/openai:house/model").status_code == 204
+        for method in ("GET", "DELETE"):
+            gone = manage(place, method, "/v1/pricing/openai:house/model")
+            assert (gone.status_code, gone.json()["detail"]) == (
+                404,
+                "Pricing for model 'openai:house/model' not found",
+            )
+
+    def test_any_valid_key_reads_and_only_the_master_key_writes(self, place: Deployment) -> None:
+        assert httpx.get(place.url + "/v1/pricing").status_code == 401
+        own = {"Authorization": f"Bearer {place.key}"}
+        assert httpx.get(place.url + "/v1/pricing/openai:gpt-4o", headers=own).status_code == 200
+        listed = httpx.get(place.url + "/v1/pricing", headers=own, params={"limit": 1000}).json()
+        assert {"input_price_per_million", "output_price_per_million", "source"} <= set(listed[0])
+        assert [each["model_key"] for each in listed] == sorted(each["model_key"] for each in listed)
+        assert place.post("/v1/pricing", b"{").json()["detail"] == "Invalid master key"
+        assert httpx.delete(place.url + "/v1/pricing/x", headers=own).status_code == 401
+
+    def test_calls_are_priced_by_it_at_once_and_by_history(self, place: Deployment) -> None:
+        model = {**HELLO, "model": "openai:gpt-4.1-nano"}
+        made(place, "/v1/users", {"user_id": "priced"})
+
+        def cost(number: int) -> float:
+            place.post(CHAT, {**model, "user": "priced"}, key=MASTER_KEY)
+            rows = place.rows(number, user_id="priced")
+            return float(rows[0]["cost"])
+
+        assert cost(1) == 0.00014  # 1000 at 0.10 and 100 at 0.40 dollars a million
+        classes = {"input_price_per_million": 1, "output_price_per_million": 2, "price_per_request": 0.5}
+        made(place, "/v1/pricing", {"model_key": "openai:gpt-4.1-nano", **classes})
+        assert cost(2) == 0.5012
+        later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+        free = dict.fromkeys(classes, 0)
+        made(place, "/v1/pricing", {"model_key": "openai:gpt-4.1-nano", "effective_at": later, **free})
+        assert cost(3) == 0.5012
+        path = "/v1/pricing/openai:gpt-4.1-nano"
+        assert manage(place, "GET", path).json()["price_per_request"] == 0.5
+        assert manage(place, "GET", path, as_of=later).json()["price_per_request"] == 0
+        assert manage(place, "GET", path, as_of="2026-11-01").json()["source"] == "catalogue"
+        assert [row["price_per_request"] for row in manage(place, "GET", f"{path}/history").json()] == [0, 0.5]
+        assert manage(place, "DELETE", path, effective_at=later).status_code == 204
+        assert len(manage(place, "GET", f"{path}/history").json()) == 1
+        assert manage(place, "DELETE", path).status_code == 204
+        assert cost(4) == 0.00014
+
+    @pytest.mark.parametrize(
+        ("changed", "where"),
+        [
+            ('"input_price_per_million": -1', "input_price_per_million"),
+            ('"input_price_per_million": NaN', "input_price_per_million"),
+            ('"input_price_per_million": Infinity', "input_price_per_million"),
+            ('"output_price_per_million": 1e300', "output_price_per_million"),
+            ('"price_per_request": "much"', "price_per_request"),
+            ('"model_key": "gpt"', "model_key"),
+            ('"model_key": ":"', "model_key"),
+            ('"model_key": "openai:\\u0000"', "model_key"),
+            ('"effective_at": "never"', "effective_at"),
+        ],
+    )
+    def test_bad_input_names_the_field(self, place: Deployment, changed: str, where: str) -> None:
+        body = '{"model_key": "openai:x", "input_price_per_million": 1, "output_price_per_million": 1, ' + changed + "}"
+        response = place.post("/v1/pricing", body.encode(), key=MASTER_KEY)
+        assert response.status_code == 422, response.text
+        assert response.json()["detail"][0]["loc"] == ["body", where]
+
+
+class TestAudit:
+    def test_every_change_is_on_record_without_a_secret(self, place: Deployment) -> None:
+        key = made(place, "/v1/keys", {"key_name": "watched"})
+        path = f"/v1/keys/{key['id']}"
+        manage(place, "PATCH", path, {"key_name": "renamed"})
+        rotated = made(place, f"{path}/rotate", {"grace_seconds": 5})
+        response = manage(place, "DELETE", path)
+        found = manage(place, "GET", "/v1/audit", subject="key", subject_id=key["id"])
+        entries = found.json()
+        assert [entry["action"] for entry in entries] == ["delete", "rotate", "update", "create"]
+        assert {entry["actor"] for entry in entries} == {"master"}
+        assert entries[0]["request_id"] == response.headers["x-request-id"]
+        assert (entries[2]["before"]["key_name"], entries[2]["after"]["key_name"]) == ("watched", "renamed")
+        assert (entries[3]["before"], entries[0]["after"]) == (None, None)
+        for secret in (key["key"], rotated["key"], hash_key(key["key"]), hash_key(rotated["key"]), MASTER_KEY):
+            assert secret not in found.text
+            assert secret not in place.log_text()
+
+    def test_refused_changes_are_not(self, place: Deployment) -> None:
+        before = manage(place, "GET", "/v1/audit", limit=1).json()
+        manage(place, "PATCH", "/v1/users/nobody-at-all", {"blocked": True})
+        manage(place, "POST", "/v1/keys", {"budget_id": "none"})
+        assert manage(place, "GET", "/v1/audit", limit=1).json() == before
+
+    def test_it_is_paged_and_filtered(self, place: Deployment) -> None:
+        made(place, "/v1/users", {"user_id": "audited-1"})
+        made(place, "/v1/users", {"user_id": "audited-2"})
+        first, second = manage(place, "GET", "/v1/audit", subject="user", limit=2).json()
+        assert [first["subject_id"], second["subject_id"]] == ["audited-2", "audited-1"]
+        assert manage(place, "GET", "/v1/audit", before_id=first["id"], limit=1).json() == [second]
+        assert manage(place, "GET", "/v1/audit", start_date="8999-01-01").json() == []
+        assert manage(place, "GET", "/v1/audit", start_date="9999-01-01").status_code == 422
+        assert place.post("/v1/audit", {}).status_code == 405
+        assert httpx.get(place.url + "/v1/audit", headers={"Authorization": f"Bearer {place.key}"}).status_code == 401
