@@ -34,7 +34,8 @@ class ChatSurface:
 class ForwardSurface:
     """An OpenAI-shaped path that needs no translation: passed through to providers that have `operation`, and metered.
 
-    `turns` is the field that must be there. `form`: the body is a form upload, not JSON.
+    `turns` is the field that must be there. `form`: the body is a form upload, not JSON. `default_model`: what OpenAI
+    takes when the caller names none.
     """
 
     path: str
@@ -42,6 +43,7 @@ class ForwardSurface:
     summary: str
     turns: str
     form: bool = False
+    default_model: str | None = None
     dialect: Dialect = OPENAI_CHAT
     user_field: str | None = "user"
     stream: bool | None = None
@@ -98,6 +100,8 @@ SURFACES: tuple[Surface, ...] = (
     ForwardSurface("/v1/audio/speech", "audio_speech", "OpenAI speech", "input"),
     ForwardSurface("/v1/audio/transcriptions", "audio_transcriptions", "OpenAI transcription", "file", form=True),
     ForwardSurface("/v1/audio/translations", "audio_translations", "OpenAI audio translation", "file", form=True),
-    ForwardSurface("/v1/moderations", "moderations", "OpenAI moderations", "input"),
+    ForwardSurface(
+        "/v1/moderations", "moderations", "OpenAI moderations", "input", default_model="openai:omni-moderation-latest"
+    ),
     ForwardSurface("/v1/rerank", "rerank", "Rerank documents (Cohere, Jina, Voyage, llama.cpp)", "query"),
 )

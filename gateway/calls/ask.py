@@ -49,6 +49,8 @@ def read_ask(exchange: Exchange, surface: Surface, raw: bytes) -> Ask:
     strict = _flag({"strict": body.pop("strict", None)}, "strict")
     strict = strict or exchange.header(b"x-tollgate-strict") in ("1", "true")
     model = exchange.params.get("model") or body.get("model")
+    if model is None and isinstance(surface, ForwardSurface):
+        model = surface.default_model
     if not isinstance(model, str) or not model.strip():
         raise BadRequest("'model' is required and must be a non-empty string", param="model")
     _check_turns(body, surface)

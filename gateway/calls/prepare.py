@@ -108,7 +108,12 @@ def _translate(
     request = caller.parse_request(ask.body, model=ask.model, stream=ask.stream)
     # The usage of a translated stream is always needed; the caller's renderer knows whether to show it.
     request = replace(request, model=target.model, stream=ask.stream, include_usage=ask.stream)
-    rendered = upstream.render_request(request, quirks=target.provider.row.quirks)
+    try:
+        rendered = upstream.render_request(request, quirks=target.provider.row.quirks)
+    except BadRequest as error:
+        if error.param is not None:  # a neutral name, where it is not a path of the caller's already
+            error.param = caller.field_names.get(error.param, error.param)
+        raise
     dropped = caller_names(rendered.dropped, caller.field_names)
     _check_strict(ask, dropped, target.provider)
     headers = upstream_headers(target.provider, list(rendered.headers.items()))

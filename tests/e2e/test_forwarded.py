@@ -293,11 +293,13 @@ def test_rerank_is_charged_by_tokens_or_by_request(place: tuple[Deployment, Upst
     assert (row["prompt_tokens"], row["completion_tokens"], row["estimated"]) == (26, 0, False)
 
 
-def test_moderations_pass(place: tuple[Deployment, Upstream]) -> None:
+@pytest.mark.parametrize("named", [{"model": "openai:omni-moderation-latest"}, {}])
+def test_moderations_pass(place: tuple[Deployment, Upstream], named: dict[str, str]) -> None:
     deployment, upstream = place
     said = {"id": "modr-1", "model": "omni-moderation-latest", "results": [{"flagged": False}]}
     upstream.on("/v1/moderations", Answer(pieces=(json.dumps(said).encode(),)))
-    answer = deployment.post("/v1/moderations", {"model": "openai:omni-moderation-latest", "input": "hello"})
+    answer = deployment.post("/v1/moderations", {**named, "input": "hello"})
+    assert upstream.calls[-1].json["model"] == "omni-moderation-latest"
     assert answer.json() == said
     assert _row(deployment, answer)["status"] == "success"
 

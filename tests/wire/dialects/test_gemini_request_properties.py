@@ -167,7 +167,8 @@ def joined(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for part in parts:
         last = whole[-1] if whole else {}
         same = "text" in part and "text" in last and part.get("thought") == last.get("thought")
-        if same and "thoughtSignature" not in last and (part["text"] or part.get("thought")):
+        alone = not part["text"] and "thoughtSignature" in part and not part.get("thought") if same else True
+        if not alone and "thoughtSignature" not in last:
             whole[-1] = {**part, "text": last["text"] + part["text"]}
         else:
             whole.append(part)

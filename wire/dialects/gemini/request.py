@@ -185,7 +185,7 @@ def join_pieces(parts: Iterable[Part]) -> tuple[Part, ...]:
 def _goes_on(last: Text | Thinking, part: Text | Thinking) -> bool:
     if isinstance(last, Thinking):
         return isinstance(part, Thinking) and _is_copy(last) and part.origin == "gemini"
-    return isinstance(part, Text) and last.signature is None and bool(part.text)
+    return isinstance(part, Text) and last.signature is None and (bool(part.text) or part.signature is None)
 
 
 def _tools(value: Any) -> Iterable[Tool | NativeTool]:
