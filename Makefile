@@ -1,6 +1,6 @@
 # Two commands are enough: `make up` runs Tollgate, `make test` tests it. `make` alone lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help setup up test check lock bench compose-test
+.PHONY: help setup up test faults check lock bench compose-test
 export PYTHON ?= python3
 PACKAGES := gateway ledger local_llm tollgate usage_contract usage_worker wire
 
@@ -16,9 +16,13 @@ up: ## Run Tollgate: gateway, page, usage worker, and the local model where ther
 
 test: setup ## Run the whole suite, with a real Redis and Postgres (ARGS="-k name")
 	@sh scripts/system-packages redis-server=redis-server '/usr/lib/postgresql/*/bin/initdb=postgresql' \
-	  node=nodejs chromium=chromium || echo "some tests will be skipped"
+	  node=nodejs chromium=chromium faketime=faketime || echo "some tests will be skipped"
 	@sh scripts/setup-clients || echo "the tests of client libraries will be skipped"
 	@exec .venv/bin/python -m pytest $(ARGS)
+
+faults: setup ## Kill, stop and starve everything under load, 2,000 calls a case (half an hour; ARGS="-k redis")
+	@sh scripts/system-packages redis-server=redis-server '/usr/lib/postgresql/*/bin/initdb=postgresql' faketime=faketime
+	@TOLLGATE_FAULTS=long exec .venv/bin/python -m pytest tests/faults $(ARGS)
 
 check: setup ## Lint, format, types, import direction, the page's JavaScript
 	.venv/bin/ruff check .

@@ -1,4 +1,4 @@
-"""Clusters to break, one for each line of promises, and the table of counts at the end."""
+"""A cluster to break, and the table of counts at the end."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from tests.faults.cluster import Cluster
 from tests.faults.load import provide
+from tests.faults.proxy import FaultyProxy
 from tests.faults.sizes import SIZE
 from tests.faults.verdict import Counts, table
 from tests.replay import Upstream
@@ -40,12 +41,12 @@ def note(request: pytest.FixtureRequest) -> Callable[[Counts], None]:
 
 
 @contextmanager
-def servers() -> Iterator[tuple[RedisServer, PostgresServer]]:
-    """A Redis and a Postgres of a module's own. Skips, with the reason, where there are none."""
+def _servers() -> Iterator[tuple[RedisServer, PostgresServer]]:
+    """A Redis and a Postgres of a package's own. Skips, with the reason, where there are none."""
     with ExitStack() as stack:
         try:
             redis = stack.enter_context(running(RedisServer))
-            postgres = stack.enter_context(running(PostgresServer))
+            postgres = stack.enter_context(running(PostgresServer, "-c", "max_connections=60"))
         except ServiceUnavailable as reason:
             pytest.skip(f"no servers to break: {reason}")
         assert isinstance(redis, RedisServer)
@@ -53,29 +54,36 @@ def servers() -> Iterator[tuple[RedisServer, PostgresServer]]:
         yield redis, postgres
 
 
-@pytest.fixture(scope="module")
-def module_servers() -> Iterator[tuple[RedisServer, PostgresServer]]:
-    with servers() as started:
+@pytest.fixture(scope="package")
+def package_servers() -> Iterator[tuple[RedisServer, PostgresServer]]:
+    with _servers() as started:
         yield started
 
 
-@pytest.fixture(scope="module")
-def module_upstream() -> Iterator[Upstream]:
+@pytest.fixture(scope="package")
+def redis_proxy(package_servers: tuple[RedisServer, PostgresServer]) -> Iterator[FaultyProxy]:
+    """What stands between the cluster and its Redis."""
+    with FaultyProxy(package_servers[0].port) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="package")
+def package_upstream() -> Iterator[Upstream]:
     with Upstream() as upstream:
         provide(upstream)
         yield upstream
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def cluster(
     tmp_path_factory: pytest.TempPathFactory,
-    module_servers: tuple[RedisServer, PostgresServer],
-    module_upstream: Upstream,
+    package_servers: tuple[RedisServer, PostgresServer],
+    redis_proxy: FaultyProxy,
+    package_upstream: Upstream,
 ) -> Iterator[Cluster]:
-    """Two gateways and a worker for all cases of a module. At the end its ledger is verified as an operator does it."""
-    redis, postgres = module_servers
-    folder = tmp_path_factory.mktemp("cluster")
-    with Cluster(folder, module_upstream, database_url=postgres.url, redis_url=redis.url) as started:
+    """Two gateways and a worker for most cases. At the end its ledger is verified as an operator does it."""
+    folder, postgres = tmp_path_factory.mktemp("cluster"), package_servers[1]
+    with Cluster(folder, package_upstream, database_url=postgres.url, redis_url=redis_proxy.url) as started:
         yield started
         done = started.verify()
         assert done.returncode == 0, done.stdout + done.stderr

@@ -47,7 +47,11 @@ class FaultyProxy:
 
     def reset(self) -> None:
         """Break every connection that is open now."""
-        self._loop.call_soon_threadsafe(lambda: [writer.transport.abort() for writer in self._open])
+        self._loop.call_soon_threadsafe(self._abort)
+
+    def _abort(self) -> None:
+        for writer in self._open:
+            writer.transport.abort()
 
     async def _listen(self) -> asyncio.Server:
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -56,8 +60,7 @@ class FaultyProxy:
 
     async def _close(self) -> None:
         self._server.close()
-        for writer in self._open:
-            writer.transport.abort()
+        self._abort()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()

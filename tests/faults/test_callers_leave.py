@@ -48,9 +48,9 @@ def gate() -> Gate:
 
 
 @pytest.fixture
-def draining(tmp_path: Path, module_servers: Servers, gate: Gate) -> Iterator[Cluster]:
+def draining(tmp_path: Path, package_servers: Servers, gate: Gate) -> Iterator[Cluster]:
     """A gateway whose streams wait for the gate after their first event."""
-    redis, postgres = module_servers
+    redis, postgres = package_servers
     with Upstream() as upstream, fresh_database(postgres.url) as url:
         provide(upstream, delay=0.0, gates={2: gate})
         place = redis.url.replace("/0", "/1")

@@ -13,7 +13,6 @@ from tests.faults.cluster import Cluster
 from tests.faults.proxy import FaultyProxy
 from tests.faults.sizes import SIZE
 from tests.faults.verdict import Counts, judge
-from tests.replay import Upstream
 from tests.services import PostgresServer, RedisServer, running
 
 Note = Callable[[Counts], None]
@@ -40,62 +39,57 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(
-    tmp_path_factory: pytest.TempPathFactory,
-    module_servers: tuple[RedisServer, PostgresServer],
-    module_upstream: Upstream,
+    cluster: Cluster, redis_proxy: FaultyProxy, package_servers: tuple[RedisServer, PostgresServer]
 ) -> Iterator[Place]:
-    plain, postgres = module_servers
-    folder = tmp_path_factory.mktemp("cluster")
-    with running(RedisServer, *_PERSISTENT) as persistent, FaultyProxy(plain.port) as proxy:
+    with running(RedisServer, *_PERSISTENT) as persistent:
         assert isinstance(persistent, RedisServer)
-        with Cluster(folder, module_upstream, database_url=postgres.url, redis_url=proxy.url) as cluster:
-            yield Place(cluster, proxy, plain, persistent)
-            done = cluster.verify()
-            assert done.returncode == 0, done.stdout + done.stderr
+        place = Place(cluster, redis_proxy, package_servers[0], persistent)
+        yield place
+        place.stand_behind(place.plain)
 
 
 def _killed(place: Place) -> None:
     place.plain.kill()
-    time.sleep(SIZE.pause / 4)
+    time.sleep(SIZE.trouble / 4)
     place.plain.start()
 
 
 def _killed_with_aof(place: Place) -> None:
     place.stand_behind(place.persistent)
-    time.sleep(SIZE.pause / 2)
+    time.sleep(SIZE.trouble / 2)
     place.persistent.kill()
-    time.sleep(SIZE.pause / 4)
+    time.sleep(SIZE.trouble / 4)
     place.persistent.start()
 
 
 def _paused_by_command(place: Place) -> None:
-    place.command("CLIENT", "PAUSE", int(SIZE.pause * 1000), "ALL")
-    time.sleep(SIZE.pause)
+    place.command("CLIENT", "PAUSE", int(SIZE.still * 1000), "ALL")
+    time.sleep(SIZE.still)
 
 
 def _stopped(place: Place) -> None:
     place.plain.pause()
-    time.sleep(SIZE.pause)
+    time.sleep(SIZE.still)
     place.plain.resume()
 
 
 def _emptied(place: Place) -> None:
     place.command("FLUSHALL")
-    time.sleep(SIZE.pause / 4)
+    time.sleep(SIZE.trouble / 4)
     place.command("FLUSHALL")
 
 
 def _full(place: Place) -> None:
     place.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
     place.command("CONFIG", "SET", "maxmemory", "1")
-    time.sleep(SIZE.pause)
+    time.sleep(SIZE.trouble)
     place.command("CONFIG", "SET", "maxmemory", "0")
 
 
 def _cut_in_replies(place: Place) -> None:
     before = place.proxy.cuts
     place.proxy.cut_every = 5
-    time.sleep(SIZE.pause)
+    time.sleep(SIZE.trouble)
     place.proxy.cut_every = 0
     assert place.proxy.cuts > before, "no reply was cut: this proves nothing"
 
@@ -109,12 +103,14 @@ FAULTS = {
     "maxmemory": _full,
     "connections cut in replies": _cut_in_replies,
 }
+STANDING = ("CLIENT PAUSE", "SIGSTOP")
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_redis(place: Place, note: Note, fault: str) -> None:
     place.stand_behind(place.plain)
-    with place.cluster.load(seconds=SIZE.pause * 1.5) as load:
+    lasting = SIZE.still if fault in STANDING else SIZE.trouble
+    with place.cluster.load(seconds=lasting * 1.5) as load:
         load.reached(0.2)
         FAULTS[fault](place)
     counts = judge(place.cluster, load, f"3 Redis {fault}", seconds=SIZE.settle)

@@ -65,7 +65,7 @@ def _kill_before_ack(cluster: Cluster, redis: RedisServer) -> None:
 )
 def test_killed_in_a_loop(
     cluster: Cluster,
-    module_servers: Servers,
+    package_servers: Servers,
     note: Note,
     where: str,
     kill: Callable[[Cluster, RedisServer], None],
@@ -74,7 +74,7 @@ def test_killed_in_a_loop(
     with cluster.load(seconds=_LOOP_SECONDS) as load:
         end = time.monotonic() + _LOOP_SECONDS * 0.8
         while time.monotonic() < end:
-            kill(cluster, module_servers[0])
+            kill(cluster, package_servers[0])
             kills += 1
             cluster.worker.start()
     counts = judge(cluster, load, f"2 worker killed between {where}", seconds=SIZE.settle)
