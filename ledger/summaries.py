@@ -4,8 +4,8 @@ A period is taken apart into whole UTC months, days and hours, which rollups hol
 is summed from the events. All parts see one moment of the database. A filter or grouping that rollups do not know (a
 session, a kind) is answered from the events alone.
 
-Before what the retention dropped (`ledger_state.retained_from`) only days are known: there a bound inside a UTC day is
-moved to the nearest midnight UTC.
+Of what the retention dropped (`ledger_state.retained_from`) only days are known, and of all users together hours: there
+a bound inside one is moved to the nearest of its ends.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ from sqlalchemy import Connection, Engine, Table, and_, func, or_, select
 from ledger.engine import reading
 from ledger.filters import UsageFilter, conditions
 from ledger.partitions import midnight, month_of, next_month
-from ledger.sums import event_measures, rollup_measures
+from ledger.sums import event_column, event_measures, rollup_measures
 from ledger.tables import (
     MEASURES,
-    ROLLUP_KEYS,
     TOKEN_COLUMNS,
+    TOTALS_KEYS,
     daily_usage,
+    hourly_totals,
     hourly_usage,
     ledger_state,
     monthly_usage,
-    usage_events,
+    rollup_keys,
 )
 from usage_contract.event import Tokens
 
@@ -80,11 +81,19 @@ def totals(engine: Engine, wanted: UsageFilter) -> Totals:
     return groups[0].totals if groups else Totals()
 
 
+def totals_on(connection: Connection, wanted: UsageFilter) -> Totals:
+    """The same, in the view of a connection."""
+    bounds = [wanted.start or _BEGINNING, wanted.end or _END]
+    found = _sums(connection, wanted, bounds, ())
+    groups = [_group(None, (), (), measures) for measures in found.values()]
+    return groups[0].totals if groups else Totals()
+
+
 def summary(engine: Engine, wanted: UsageFilter, by: Sequence[GroupBy] = ()) -> list[UsageGroup]:
     """Sums by user, key, provider, model or session; the most expensive first. Groups without rows are not there."""
     with reading(engine) as connection:
         bounds = [wanted.start or _BEGINNING, wanted.end or _END]
-        found = _sums(connection, wanted, _snapped(connection, bounds), by)
+        found = _sums(connection, wanted, bounds, by)
     groups = [_group(None, by, keys, measures) for (_, *keys), measures in found.items()]
     return sorted(groups, key=lambda group: (-group.totals.cost_pico, -group.totals.events, _names(group)))
 
@@ -103,7 +112,7 @@ def series(
             return []
         starts = list(_starts(*span, bucket, zone))
         inner = [start for start in starts if span[0] < start < span[1]]
-        found = _sums(connection, wanted, _snapped(connection, [span[0], *inner, span[1]]), by)
+        found = _sums(connection, wanted, [span[0], *inner, span[1]], by)
     groups = [_group(starts[at], by, keys, measures) for (at, *keys), measures in found.items()]
     return sorted(groups, key=lambda group: (group.start, -group.totals.cost_pico, _names(group)))
 
@@ -151,9 +160,10 @@ def _local_midnight(day: date, zone: tzinfo) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
 
 
-def _snapped(connection: Connection, bounds: list[datetime]) -> list[datetime]:
+def _snapped(connection: Connection, bounds: list[datetime], *, to_hours: bool) -> list[datetime]:
     cutoff: datetime | None = connection.scalar(select(ledger_state.c.retained_from))
-    return [bound if cutoff is None or bound >= cutoff else midnight((bound + _DAY / 2).date()) for bound in bounds]
+    table, half = (hourly_totals, _HOUR / 2) if to_hours else (daily_usage, _DAY / 2)
+    return [b if cutoff is None or b >= cutoff else _period_start(table, b + half) for b in bounds]
 
 
 Sums = dict[tuple[Any, ...], list[int]]
@@ -210,9 +220,16 @@ class _Tally:
 
 def _sums(connection: Connection, wanted: UsageFilter, bounds: list[datetime], by: Sequence[GroupBy]) -> Sums:
     """Measures by (index of the span between two bounds, group keys)."""
+    only_totals = _only_totals(wanted, by)
+    bounds = _snapped(connection, bounds, to_hours=only_totals)
     left = [(a, b) for a, b in pairwise(bounds) if a < b]
     tally = _Tally(bounds, len(by))
-    if wanted.fits_rollups and "session_id" not in by:
+    if only_totals:
+        months, left = _carved(left, monthly_usage)
+        hours, left = _carved(left, hourly_totals)
+        _add_rollup(connection, tally, monthly_usage, months, wanted, by)
+        _add_rollup(connection, tally, hourly_totals, hours, wanted, by)
+    elif wanted.fits_rollups and "session_id" not in by:
         months, left = _carved(left, monthly_usage)
         days, left = _carved(left, daily_usage)
         shared, left = tally.split_days(left)
@@ -225,6 +242,12 @@ def _sums(connection: Connection, wanted: UsageFilter, bounds: list[datetime], b
     return {key: measures for key, measures in tally.sums.items() if measures[0]}
 
 
+def _only_totals(wanted: UsageFilter, by: Sequence[GroupBy]) -> bool:
+    """Whether users and keys need not be told apart."""
+    nobody = wanted.user_id is None and wanted.key_id is None
+    return wanted.fits_rollups and nobody and set(by) <= set(TOTALS_KEYS)
+
+
 def _add_rollup(
     connection: Connection, tally: _Tally, table: Table, spans: list[Span], wanted: UsageFilter, by: Sequence[GroupBy]
 ) -> None:
@@ -234,7 +257,8 @@ def _add_rollup(
     inside = [
         and_(period >= _as_period(table, start), period < _as_period(table, end)) for start, end in _merged(spans)
     ]
-    same = [table.c[name] == getattr(wanted, name) for name in ROLLUP_KEYS if getattr(wanted, name) is not None]
+    named = [(name, getattr(wanted, name)) for name in rollup_keys(table)]
+    same = [table.c[name] == value for name, value in named if value is not None]
     keys = [table.c[name] for name in by]
     when = [] if tally.one_bucket else [period]
     query = select(*when, *keys, *rollup_measures(table)).where(or_(*inside), *same).group_by(*when, *keys)
@@ -246,7 +270,7 @@ def _add_rollup(
 
 def _add_events(connection: Connection, tally: _Tally, span: Span, wanted: UsageFilter, by: Sequence[GroupBy]) -> None:
     within = replace(wanted, start=span[0], end=span[1])
-    keys = [usage_events.c["model_used" if name == "model" else name] for name in by]
+    keys = [event_column(name) for name in by]
     for row in connection.execute(select(*keys, *event_measures()).where(*conditions(within)).group_by(*keys)):
         tally.add_part(span[0], list(row))
 
@@ -292,7 +316,7 @@ def _merged(spans: list[Span]) -> list[Span]:
 
 
 def _as_period(table: Table, moment: datetime) -> datetime | date:
-    return moment if table is hourly_usage else moment.date()
+    return moment.date() if table in (daily_usage, monthly_usage) else moment
 
 
 def _is_midnight(moment: datetime) -> bool:

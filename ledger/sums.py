@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Date, Table, case, func, literal_column, select
 from sqlalchemy.sql.selectable import Select
 
-from ledger.tables import MEASURES, ROLLUP_KEYS, TOKEN_COLUMNS, UtcTime, daily_usage, usage_events
+from ledger.tables import MEASURES, ROLLUP_KEYS, TOKEN_COLUMNS, UtcTime, daily_usage, rollup_keys, usage_events
 
 _EVENT = usage_events.c
 
@@ -36,14 +36,9 @@ def rollup_measures(table: Table) -> list[ColumnElement[Any]]:
     return [func.coalesce(func.sum(table.c[name]), 0).label(name) for name in MEASURES]
 
 
-def event_keys() -> list[ColumnElement[Any]]:
-    """The columns of `usage_events` behind `ROLLUP_KEYS`, '' for none."""
-    return [
-        func.coalesce(_EVENT.user_id, "").label("user_id"),
-        func.coalesce(_EVENT.key_id, "").label("key_id"),
-        _EVENT.provider.label("provider"),
-        _EVENT.model_used.label("model"),
-    ]
+def event_column(key: str) -> ColumnElement[Any]:
+    """The column of `usage_events` behind one of `ROLLUP_KEYS`."""
+    return _EVENT["model_used" if key == "model" else key]
 
 
 def hour_of(connection: Connection) -> ColumnElement[Any]:
@@ -67,11 +62,12 @@ def month_of_day(connection: Connection) -> ColumnElement[Any]:
     return literal_column("CAST(date_trunc('month', day) AS date)", Date())
 
 
-def events_by(period: ColumnElement[Any], name: str, *where: ColumnElement[bool]) -> Select[Any]:
-    """Rows as a rollup table with that period holds them, straight from the events."""
-    keys = event_keys()
-    query = select(period.label(name), *keys, *event_measures()).where(*where)
-    return query.group_by(period, *(_EVENT.user_id, _EVENT.key_id, _EVENT.provider, _EVENT.model_used))
+def events_by(period: ColumnElement[Any], table: Table, *where: ColumnElement[bool]) -> Select[Any]:
+    """Rows as that rollup table holds them, straight from the events; '' for no user and no key."""
+    columns = [event_column(key) for key in rollup_keys(table)]
+    keys = [func.coalesce(column, "").label(key) for column, key in zip(columns, rollup_keys(table), strict=True)]
+    query = select(period.label(table.columns[0].name), *keys, *event_measures()).where(*where)
+    return query.group_by(period, *columns)
 
 
 def days_by_month(connection: Connection, *where: ColumnElement[bool]) -> Select[Any]:

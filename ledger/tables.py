@@ -174,25 +174,37 @@ MEASURES = (
     "cost_pico",
 )
 ROLLUP_KEYS = ("user_id", "key_id", "provider", "model")
+TOTALS_KEYS = ("provider", "model")
 
 
-def _rollup(name: str, period: Column[Any]) -> Table:
-    return Table(
+def _rollup(name: str, period: Column[Any], keys: tuple[str, ...] = ROLLUP_KEYS) -> Table:
+    table = Table(
         name,
         metadata,
         period,
-        *(Column(key, Text, primary_key=True) for key in ROLLUP_KEYS),
+        *(Column(key, Text, primary_key=True) for key in keys),
         *(Column(measure, BigInteger, nullable=False) for measure in MEASURES[:-1]),
         Column("cost_pico", WholeNumber, nullable=False),
         CheckConstraint("typeof(cost_pico) = 'integer'", name=f"ck_{name}_cost").ddl_if(dialect="sqlite"),
-        Index(f"ix_{name}_user", "user_id", period.name),
     )
+    if "user_id" in keys:
+        Index(f"ix_{name}_user", table.c.user_id, period)
+    return table
 
 
 # UTC hours serve reporting zones: a zone's day is made of whole hours (see docs/usage-ledger.md for :30 and :45 zones).
 hourly_usage = _rollup("hourly_usage", Column("hour", UtcTime, primary_key=True))
 daily_usage = _rollup("daily_usage", Column("day", Date, primary_key=True))
 monthly_usage = _rollup("monthly_usage", Column("month", Date, primary_key=True))  # the first day of the month
+# Of all users together: what an operator looks at, in few rows however many keys there are. Kept past the retention.
+hourly_totals = _rollup("hourly_totals", Column("hour", UtcTime, primary_key=True), TOTALS_KEYS)
+ROLLUPS = (hourly_usage, daily_usage, monthly_usage, hourly_totals)
+
+
+def rollup_keys(table: Table) -> tuple[str, ...]:
+    """The columns of a rollup's key besides its period."""
+    return tuple(column.name for column in table.primary_key.columns)[1:]
+
 
 usage_receipts = Table(
     "usage_receipts",

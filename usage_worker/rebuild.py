@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select
+from sqlalchemy import Connection, Engine, Table, delete, func, insert, select
+from sqlalchemy.sql.selectable import Select
 
 from ledger.partitions import midnight, next_month
 from ledger.sums import day_of, days_by_month, events_by, hour_of
-from ledger.tables import daily_usage, hourly_usage, monthly_usage, usage_events
+from ledger.tables import daily_usage, hourly_totals, hourly_usage, monthly_usage, usage_events
 from usage_worker.store import lock_ledger, retained_from, translated_errors
 
 
@@ -51,17 +53,21 @@ def _span(connection: Connection, start: date | None, end: date | None) -> tuple
 
 def _rebuild_days(connection: Connection, start: date, end: date) -> None:
     within = (usage_events.c.event_time >= midnight(start), usage_events.c.event_time < midnight(end))
-    hour, day = hourly_usage.c.hour, daily_usage.c.day
-    connection.execute(delete(hourly_usage).where(hour >= midnight(start), hour < midnight(end)))
+    for table in (hourly_usage, hourly_totals):
+        hour = table.c.hour
+        connection.execute(delete(table).where(hour >= midnight(start), hour < midnight(end)))
+        _insert(connection, table, events_by(hour_of(connection), table, *within))
+    day = daily_usage.c.day
     connection.execute(delete(daily_usage).where(day >= start, day < end))
-    for table, period in ((hourly_usage, hour_of(connection)), (daily_usage, day_of(connection))):
-        names = [column.name for column in table.columns]
-        connection.execute(insert(table).from_select(names, events_by(period, names[0], *within)))
+    _insert(connection, daily_usage, events_by(day_of(connection), daily_usage, *within))
 
 
 def _rebuild_months(connection: Connection, start: date, end: date) -> None:
     first, after = start.replace(day=1), next_month((end - timedelta(days=1)).replace(day=1))
     month, day = monthly_usage.c.month, daily_usage.c.day
     connection.execute(delete(monthly_usage).where(month >= first, month < after))
-    names = [column.name for column in monthly_usage.columns]
-    connection.execute(insert(monthly_usage).from_select(names, days_by_month(connection, day >= first, day < after)))
+    _insert(connection, monthly_usage, days_by_month(connection, day >= first, day < after))
+
+
+def _insert(connection: Connection, table: Table, rows: Select[Any]) -> None:
+    connection.execute(insert(table).from_select([column.name for column in table.columns], rows))

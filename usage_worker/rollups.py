@@ -1,4 +1,4 @@
-"""Sums of new rows for the hourly, daily and monthly tables. Pure."""
+"""Sums of new rows for the rollup tables. Pure."""
 
 from __future__ import annotations
 
@@ -31,11 +31,19 @@ def roll_up(rows: Iterable[tuple[Any, ...]]) -> dict[str, list[tuple[Any, ...]]]
         _add(hours, key, _measures(values))
     days: Sums = {}
     months: Sums = {}
+    totals: Sums = {}
     for key, sums in hours.items():
         _add(days, (_day(key[0]), *key[1:]), sums)
+        _add(totals, (key[0], *key[3:]), sums)
     for key, sums in days.items():
         _add(months, (key[0][:8] + "01", *key[1:]), sums)
-    return {"hourly_usage": _sorted(hours), "daily_usage": _sorted(days), "monthly_usage": _sorted(months)}
+    # The totals' few rows are every worker's: last, so that they are locked for the shortest time.
+    return {
+        "hourly_usage": _sorted(hours),
+        "daily_usage": _sorted(days),
+        "monthly_usage": _sorted(months),
+        "hourly_totals": _sorted(totals),
+    }
 
 
 def _measures(values: tuple[Any, ...]) -> list[int]:

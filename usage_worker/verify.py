@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, case, func, literal, or_, select, union_all
+from sqlalchemy import ColumnElement, Connection, Engine, Table, case, func, literal, or_, select, union_all
 from sqlalchemy.sql.selectable import Select
 
 from ledger.engine import reading
 from ledger.sums import day_of, days_by_month, events_by, hour_of
 from ledger.tables import (
     MEASURES,
-    ROLLUP_KEYS,
     daily_usage,
+    hourly_totals,
     hourly_usage,
     monthly_usage,
+    rollup_keys,
     usage_dead_letters,
     usage_events,
     usage_receipts,
@@ -53,22 +54,22 @@ def _rollups(connection: Connection, cutoff: datetime | None) -> list[Difference
     kept = [] if cutoff is None else [usage_events.c.event_time >= cutoff]
     hours = [] if cutoff is None else [hourly_usage.c.hour >= cutoff]
     days = [] if cutoff is None else [daily_usage.c.day >= cutoff.date()]
+    totals = [] if cutoff is None else [hourly_totals.c.hour >= cutoff]
+    hour, day = hour_of(connection), day_of(connection)
     return [
-        *_compare(
-            connection, hourly_usage, select(hourly_usage).where(*hours), events_by(hour_of(connection), "hour", *kept)
-        ),
-        *_compare(
-            connection, daily_usage, select(daily_usage).where(*days), events_by(day_of(connection), "day", *kept)
-        ),
-        *_compare(connection, monthly_usage, select(monthly_usage), days_by_month(connection)),
+        *_compare(connection, hourly_usage, hours, events_by(hour, hourly_usage, *kept)),
+        *_compare(connection, hourly_totals, totals, events_by(hour, hourly_totals, *kept)),
+        *_compare(connection, daily_usage, days, events_by(day, daily_usage, *kept)),
+        *_compare(connection, monthly_usage, [], days_by_month(connection)),
     ]
 
 
-def _compare(connection: Connection, table: Table, rollup: Select[Any], truth: Select[Any]) -> list[Difference]:
-    """Rows of `rollup` count up, those of `truth` down; what is not zero then disagrees."""
-    period = table.columns[0].name
-    keys = (period, *ROLLUP_KEYS)
-    up, down = rollup.subquery(), truth.subquery()
+def _compare(
+    connection: Connection, table: Table, kept: list[ColumnElement[bool]], truth: Select[Any]
+) -> list[Difference]:
+    """Rows of the rollup (those that `kept` names) count up, those of `truth` down; what is not zero then disagrees."""
+    keys = (table.columns[0].name, *rollup_keys(table))
+    up, down = select(table).where(*kept).subquery(), truth.subquery()
     both = union_all(
         select(*(up.c[key] for key in keys), *(up.c[name] for name in MEASURES)),
         select(*(down.c[key] for key in keys), *((-down.c[name]).label(name) for name in MEASURES)),

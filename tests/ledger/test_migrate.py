@@ -18,6 +18,8 @@ from ledger import migrate
 from ledger.engine import make_engine, reading
 from ledger.tables import metadata
 from tests.services import free_port
+from tests.usage_worker.events import save, usage_event
+from usage_worker.verify import verify
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,6 +42,19 @@ def test_twice_is_as_good_as_once_and_the_revision_is_told(ledger_url: str) -> N
     migrate.upgrade(ledger_url)
     migrate.upgrade(ledger_url)
     assert migrate.current(engine) == migrate.head()
+    engine.dispose()
+
+
+def test_an_older_ledger_is_brought_up_with_its_sums(ledger_url: str) -> None:
+    migrate.upgrade(ledger_url)
+    engine = make_engine(ledger_url)
+    save(engine, [usage_event(number) for number in range(20)])
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE hourly_totals"))
+        connection.execute(text("UPDATE alembic_version_ledger SET version_num = '0001'"))
+    migrate.upgrade(ledger_url)
+    assert migrate.current(engine) == migrate.head() == "0002"
+    assert verify(engine) == []
     engine.dispose()
 
 

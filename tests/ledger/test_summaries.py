@@ -83,12 +83,23 @@ def test_totals_between_any_two_moments(ledger: Engine, events: list[UsageEvent]
     for unit in (timedelta(minutes=30), timedelta(hours=1), timedelta(days=1), timedelta(days=31)):
         bounds += [(whole + unit * n, whole + unit * (n + 3)) for n in range(0, 5)]
     for start, end in bounds:
-        assert totals(ledger, UsageFilter(start=start, end=end)) == _totals(_within(events, start, end)), (start, end)
+        inside = _within(events, start, end)
+        assert totals(ledger, UsageFilter(start=start, end=end)) == _totals(inside), (start, end)
+        of_one = [event for event in inside if event.caller.user_id == "user-1"]
+        assert totals(ledger, UsageFilter(start=start, end=end, user_id="user-1")) == _totals(of_one), (start, end)
 
 
 @pytest.mark.parametrize(
     "by",
-    [(), ("user_id",), ("key_id", "model"), ("provider",), ("session_id",), ("user_id", "key_id", "provider", "model")],
+    [
+        (),
+        ("user_id",),
+        ("key_id", "model"),
+        ("provider",),
+        ("model",),
+        ("session_id",),
+        ("user_id", "key_id", "provider", "model"),
+    ],
 )
 def test_a_summary_by_anything(ledger: Engine, events: list[UsageEvent], by: tuple[GroupBy, ...]) -> None:
     start, end = datetime(2026, 6, 15, 7, 20, tzinfo=UTC), datetime(2026, 9, 3, 5, tzinfo=UTC)
@@ -149,14 +160,18 @@ def _local_start(moment: datetime, bucket: str, zone: tzinfo) -> datetime:
 
 @pytest.mark.parametrize("zone", [UTC, SEOUL, KOLKATA, NEW_YORK, SANTIAGO], ids=str)
 @pytest.mark.parametrize("bucket", ["day", "month"])
-def test_a_series_in_the_reporting_zone(ledger: Engine, events: list[UsageEvent], bucket: Any, zone: tzinfo) -> None:
+@pytest.mark.parametrize("user", [None, "user-1"])
+def test_a_series_in_the_reporting_zone(
+    ledger: Engine, events: list[UsageEvent], user: str | None, bucket: Any, zone: tzinfo
+) -> None:
     expected: dict[datetime, list[UsageEvent]] = defaultdict(list)
     for event in events:
-        expected[_local_start(_time_of(event), bucket, zone)].append(event)
-    wanted = UsageFilter(start=datetime(2026, 5, 10, tzinfo=UTC), end=datetime(2026, 12, 3, tzinfo=UTC))
-    found = series(ledger, wanted, bucket, zone=zone)
+        if user in (None, event.caller.user_id):
+            expected[_local_start(_time_of(event), bucket, zone)].append(event)
+    start, end = datetime(2026, 5, 10, tzinfo=UTC), datetime(2026, 12, 3, tzinfo=UTC)
+    found = series(ledger, UsageFilter(start=start, end=end, user_id=user), bucket, zone=zone)
     assert [group.start for group in found] == sorted(expected)
-    assert {group.start: group.totals for group in found} == {start: _totals(part) for start, part in expected.items()}
+    assert {group.start: group.totals for group in found} == {at: _totals(part) for at, part in expected.items()}
 
 
 def test_a_series_by_hour_and_group_with_open_bounds(ledger: Engine, events: list[UsageEvent]) -> None:
@@ -215,12 +230,20 @@ def test_too_many_buckets_are_refused(ledger: Engine) -> None:
         series(ledger, wanted, "hour")
 
 
-def test_what_the_retention_dropped_is_answered_in_whole_days(ledger: Engine) -> None:
-    events = [usage_event(n, datetime(2026, 9, 10, n % 24, tzinfo=UTC) + timedelta(days=n)) for n in range(60)]
+def test_what_the_retention_dropped_is_answered_in_whole_days_and_hours(ledger: Engine) -> None:
+    events = [
+        usage_event(n, datetime(2026, 9, 10, n % 24, 50, tzinfo=UTC) + timedelta(days=n), caller=Caller(user_id="u"))
+        for n in range(60)
+    ]
     save(ledger, events, NOON)
     drop_before(ledger, datetime(2026, 10, 1, tzinfo=UTC).date())
-    assert totals(ledger, UsageFilter()) == _totals(events)
-    cut = UsageFilter(start=datetime(2026, 9, 15, 5, tzinfo=UTC))
-    assert totals(ledger, cut) == _totals(_within(events, datetime(2026, 9, 15, tzinfo=UTC), None))
-    days = series(ledger, UsageFilter(end=datetime(2026, 11, 9, tzinfo=UTC)), "day", zone=SEOUL)
-    assert sum(group.totals.events for group in days) == 60
+    assert totals(ledger, UsageFilter()) == totals(ledger, UsageFilter(user_id="u")) == _totals(events)
+    # Inside what is gone: hours of everybody together, days of each user.
+    cut = datetime(2026, 9, 15, 5, 40, tzinfo=UTC)
+    whole_day = _within(events, datetime(2026, 9, 15, tzinfo=UTC), None)
+    assert totals(ledger, UsageFilter(start=cut, user_id="u")) == _totals(whole_day)
+    whole_hour = _within(events, datetime(2026, 9, 15, 6, tzinfo=UTC), None)
+    assert len(whole_hour) < len(whole_day)
+    assert totals(ledger, UsageFilter(start=cut)) == _totals(whole_hour)
+    for wanted in (UsageFilter(end=NOON), UsageFilter(end=NOON, user_id="u")):
+        assert sum(group.totals.events for group in series(ledger, wanted, "day", zone=SEOUL)) == 60

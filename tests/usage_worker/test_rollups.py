@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from ledger.tables import MEASURES, to_us
+from ledger.tables import MEASURES, ROLLUPS, rollup_keys, to_us
 from tests.usage_worker.events import NOON, rows_of, usage_event
 from usage_contract.event import Caller, Tokens
 from usage_worker.rollups import roll_up
@@ -15,7 +15,7 @@ def _sums(*events: object) -> dict[str, list[tuple[object, ...]]]:
 
 
 def test_nothing_is_nothing() -> None:
-    assert roll_up([]) == {"hourly_usage": [], "daily_usage": [], "monthly_usage": []}
+    assert roll_up([]) == {table.name: [] for table in ROLLUPS}
 
 
 def test_hours_add_up_to_days_and_days_to_months() -> None:
@@ -33,9 +33,20 @@ def test_hours_add_up_to_days_and_days_to_months() -> None:
 
 def test_rows_are_sorted_by_key_so_that_workers_lock_in_one_order() -> None:
     events = [usage_event(n, caller=Caller(user_id=f"u{n * 7 % 10}", key_id=f"k{n % 3}")) for n in range(40)]
-    for rows in _sums(*events).values():
-        keys = [row[:5] for row in rows]
+    for table in ROLLUPS:
+        width = 1 + len(rollup_keys(table))
+        keys = [row[:width] for row in _sums(*events)[table.name]]
         assert keys == sorted(set(keys))
+
+
+def test_totals_tell_no_users_apart() -> None:
+    events = [usage_event(n, caller=Caller(user_id=f"u{n}"), model_used=f"m{n % 2}", cost_pico=n) for n in range(10)]
+    rows = _sums(*events)["hourly_totals"]
+    noon = to_us(NOON)
+    assert [(row[:3], row[3], row[-1]) for row in rows] == [
+        ((noon, "openai", "m0"), 5, 20),
+        ((noon, "openai", "m1"), 5, 25),
+    ]
 
 
 def test_measures_are_in_the_tables_order() -> None:

@@ -42,16 +42,20 @@ def test_an_empty_ledger_and_a_sound_one_add_up(ledger: Engine) -> None:
     ("statement", "tables"),
     [
         ("UPDATE hourly_usage SET cost_pico = cost_pico + 1", {"hourly_usage"}),
+        ("UPDATE hourly_totals SET calls = 0", {"hourly_totals"}),
         ("UPDATE daily_usage SET input_tokens = input_tokens - 1", {"daily_usage", "monthly_usage"}),
         ("UPDATE monthly_usage SET events = events + 1", {"monthly_usage"}),
         ("DELETE FROM daily_usage WHERE user_id = 'user-1'", {"daily_usage", "monthly_usage"}),
         ("UPDATE daily_usage SET model = 'other' WHERE user_id = 'user-1'", {"daily_usage", "monthly_usage"}),
-        ("DELETE FROM usage_events WHERE user_id = 'user-1'", {"hourly_usage", "daily_usage", "usage_receipts"}),
+        (
+            "DELETE FROM usage_events WHERE user_id = 'user-1'",
+            {"hourly_usage", "hourly_totals", "daily_usage", "usage_receipts"},
+        ),
         ("UPDATE usage_receipts SET stored = stored + 1", {"usage_receipts"}),
         ("UPDATE usage_receipts SET dead_lettered = 1", {"usage_receipts"}),
         ("DELETE FROM usage_receipts", {"usage_receipts"}),
     ],
-    ids=range(9),
+    ids=range(10),
 )
 def test_what_was_changed_is_found(filled: Engine, statement: str, tables: set[str]) -> None:
     _spoil(filled, statement)
@@ -89,6 +93,7 @@ def test_only_so_many_of_a_kind_are_shown(filled: Engine) -> None:
 def test_rebuild_makes_all_of_it_from_the_events(filled: Engine) -> None:
     before = totals(filled, UsageFilter())
     _spoil(filled, "DELETE FROM hourly_usage", "UPDATE daily_usage SET events = 7", "DELETE FROM monthly_usage")
+    _spoil(filled, "UPDATE hourly_totals SET errors = 7")
     assert rebuild(filled) == (date(2026, 11, 1), date(2026, 12, 11))
     assert verify(filled) == []
     assert totals(filled, UsageFilter()) == before
