@@ -505,6 +505,27 @@ def test_small_settings() -> None:
     assert other.dropped == ("stop", "user", "service_tier")
 
 
+def test_settings_that_ask_for_what_happens_anyway_are_no_loss() -> None:
+    assert render(ask(presence_penalty=0, frequency_penalty=0.0, logit_bias={}, n=1, store=False)).dropped == ()
+
+
+def test_what_stood_around_a_turn_that_is_left_out_is_one_turn() -> None:
+    search = Native(dialect="openai_responses", type="web_search_call", value={}, path="input[1]")
+    out = render(
+        ask(
+            messages=(
+                Message(role="user", parts=(Text(text="a", path="input[0]"),)),
+                Message(role="assistant", parts=(search,)),
+                Message(role="user", parts=(Text(text="b", path="input[2]"),)),
+            )
+        )
+    )
+    assert out.dropped == ("input[1]",)
+    assert out.body["messages"] == [
+        {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}
+    ]
+
+
 def test_settings_that_have_no_place_are_reported_by_their_neutral_names() -> None:
     out = render(
         ask(

@@ -210,7 +210,7 @@ def test_what_has_no_place_is_reported() -> None:
     assert [part["type"] for part in rendered.body["messages"][0]["content"]] == ["text", "file", "text"]
     nameless = render(Message(role="assistant", parts=(), extra={"odd": 1}))
     assert nameless.dropped == ("assistant.odd",)
-    assert nameless.body["messages"] == [{"role": "assistant", "content": ""}]
+    assert nameless.body["messages"] == []
 
 
 def test_marks_and_unknown_fields_go_where_they_are_known() -> None:
@@ -404,6 +404,12 @@ def test_tools() -> None:
     )
     assert lost.dropped == ("tools[3].odd", "cache", "tools[1]", "tools[4]", "bare")
     assert len(lost.body["tools"]) == 1
+    used = render(
+        Message(role="assistant", parts=(ToolCall(id="c", name="c", arguments='a "b"', kind="custom"),)),
+        quirks=Quirks(drop=frozenset({"custom_tools"})),
+    )
+    (call,) = used.body["messages"][0]["tool_calls"]
+    assert call == {"id": "c", "type": "function", "function": {"name": "c", "arguments": '{"input":"a \\"b\\""}'}}
     bare = body(tools=(Tool(name="bare", kind="custom"),))
     assert bare["tools"] == [{"type": "custom", "custom": {"name": "bare"}}]
 

@@ -111,6 +111,8 @@ def _render_conversation(request: Request, renderer: PartRenderer) -> tuple[str 
                 renderer.dropped.append(f"{_path(message, index)}.role")
             system.path = system.path or turn.path
             system.blocks += turn.blocks
+        elif not turn.blocks and not renderer.own:
+            continue  # nothing of it can be said here: what stood around it is one turn
         elif turns and turns[-1].role == turn.role != "system":
             turns[-1].blocks += turn.blocks
             turns[-1].extra.update(turn.extra)
@@ -123,7 +125,6 @@ def _render_conversation(request: Request, renderer: PartRenderer) -> tuple[str 
             **turn.extra,
         }
         for turn in turns
-        if turn.blocks or renderer.own
     ]
     return as_said(system.blocks, system.path), rendered
 

@@ -34,7 +34,15 @@ BUDGETS = {"minimal": 1_024, "low": 2_048, "medium": 8_192, "high": 24_576, "xhi
 _LEAST_BUDGET = 1_024
 _DEFAULT_EFFORT = "medium"
 _TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only"}
-_SILENT_DEFAULTS: dict[str, Any] = {"n": 1, "logprobs": False, "store": False, "modalities": ("text",)}
+_SILENT_DEFAULTS: dict[str, Any] = {
+    "n": 1,
+    "logprobs": False,
+    "store": False,
+    "modalities": ("text",),
+    "presence_penalty": 0,
+    "frequency_penalty": 0,
+    "logit_bias": {},
+}
 _NO_PLACE = (
     "seed",
     "presence_penalty",

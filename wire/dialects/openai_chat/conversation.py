@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+import orjson
+
 from wire.dialect import Quirks
 from wire.dialects.openai_chat.media import render_audio, render_document, render_image, unsupported
 from wire.dialects.openai_chat.reading import at
@@ -48,7 +50,10 @@ class Conversation:
         for message in self._request.messages:
             if message.role == "assistant":
                 self._flush_moved()
-                self._rendered.append(self._assistant(message))
+                rendered = self._assistant(message)
+                # A foreign turn of which nothing can be said here: compatible servers refuse an empty one.
+                if self._own or rendered != {"role": "assistant", "content": ""}:
+                    self._rendered.append(rendered)
             else:
                 self._turn(message)
         self._flush_moved()
@@ -147,7 +152,11 @@ class Conversation:
     def _call(self, part: ToolCall) -> dict[str, Any]:
         self._losses(part)
         call: dict[str, Any] = {"id": self._call_id(part.id), "type": part.kind}
-        if part.kind == "custom":
+        if part.kind == "custom" and "custom_tools" in self._quirks.drop:
+            # The tool itself is left out of what is offered; what was said with it stays a call.
+            arguments = orjson.dumps({"input": part.arguments}).decode()
+            call |= {"type": "function", "function": {"name": part.name, "arguments": arguments}}
+        elif part.kind == "custom":
             call["custom"] = {"name": part.name, "input": part.arguments}
         else:
             call["function"] = {"name": part.name, "arguments": part.arguments or "{}"}
