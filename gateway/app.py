@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
@@ -19,7 +20,12 @@ from gateway.accounts.bootstrap import ensure_bootstrap_key
 from gateway.accounts.first_keys import read_or_make
 from gateway.accounts.provider_objects import ProviderObjects
 from gateway.accounts.service import Accounts
+from gateway.accounts.spend import spent_with
+from gateway.admission.desk import Desk, SpentReader
+from gateway.admission.in_memory import InMemory
+from gateway.admission.in_redis import InRedis
 from gateway.calls import Calls
+from gateway.calls.allowance import Allowance
 from gateway.catalogue import catalogue
 from gateway.discovery import Discovery
 from gateway.express import Express, Inference, Lanes, error_headers, plain_error
@@ -97,11 +103,14 @@ class _Machine:
         metrics = Metrics()
         metering.on_event(metrics.event)
         metrics.registry.register(SpoolCollector(self._spool, self._shipper))
+        self._desk = Desk(_counter(settings, self._spool), _spent_reader(ledger))
         calls = Calls(
             keys=accounts.keys,
             models=known,
             metering=metering,
             objects=self._objects,
+            policies=accounts.policies,
+            allowance=Allowance(self._desk, known, metrics, settings.admission),
             upstream=self._upstream,
             limits=settings.upstream,
             max_body_bytes=settings.max_body_bytes,
@@ -109,7 +118,7 @@ class _Machine:
         health = Health(
             {"database": lambda: asyncio.to_thread(self._store.ping)},
             blockers=(lambda: None if self._spool.writable else self._spool.reason,),
-            worries=(lambda: self._shipper.reason,),
+            worries=(lambda: self._shipper.reason, lambda: self._desk.trouble),
         )
         self.parts = Parts(settings, accounts, known, calls, metering, metrics, health, ledger)
         self._tasks: list[asyncio.Task[None]] = []
@@ -118,7 +127,7 @@ class _Machine:
         await asyncio.to_thread(ensure_bootstrap_key, self.parts.accounts.issuer, self._credentials.bootstrap)
         await self.parts.accounts.start()
         await asyncio.to_thread(self._spool.open)
-        work = (self.parts.health.watch(), self._discovery.watch(), self._shipper.run())
+        work = (self.parts.health.watch(), self._discovery.watch(), self._shipper.run(), self._desk.run())
         self._tasks = [asyncio.create_task(each) for each in work]
         self.parts.health.state = "serving"
 
@@ -129,6 +138,7 @@ class _Machine:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.parts.accounts.stop()
+        await self._desk.close()
         await self._objects.settle()
         await self._shipper.ship_all(self._ship_seconds)
         await self._shipper.close()
@@ -138,6 +148,24 @@ class _Machine:
 
 def _receipt_reader(ledger: Engine) -> ReceiptReader:
     return lambda producer, first: asyncio.to_thread(receipts, ledger, producer, first_segment=first)
+
+
+def _counter(settings: Settings, spool: Spool) -> InMemory | InRedis:
+    if not settings.redis_url:
+        return InMemory()
+    chosen = settings.admission
+    return InRedis(
+        settings.redis_url,
+        gateway=secrets.token_hex(8),
+        replicas=chosen.replicas,
+        alone=chosen.on_redis_away == "local",
+        lease_seconds=chosen.lease_seconds,
+        unconfirmed_from=lambda: min(spool.sealed(), default=spool.segment),
+    )
+
+
+def _spent_reader(ledger: Engine) -> SpentReader:
+    return lambda spending, events: spent_with(ledger, spending.scope, spending.scope_id, spending.since, events)
 
 
 def _providers(settings: Settings) -> dict[str, Provider]:

@@ -39,7 +39,9 @@ _CORS_HEADERS = (
 )
 _EXPOSED = (
     b"x-request-id, x-tollgate-provider, x-tollgate-model, x-tollgate-route, x-tollgate-dropped, x-tollgate-cost-usd, "
-    b"x-tollgate-overhead-ms, retry-after"
+    b"x-tollgate-overhead-ms, x-tollgate-budget-warning, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, "
+    b"x-ratelimit-reset-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens, "
+    b"retry-after"
 )
 _PARAMETER = re.compile(r"\{(\w+)\}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 
 from sqlalchemy import Engine
@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.accounts.policy import Scope
 from gateway.accounts.records import UserRecord
+from ledger import spending
 from ledger.filters import UsageFilter
 from ledger.summaries import totals
 
@@ -17,6 +18,13 @@ from ledger.summaries import totals
 def spent(ledger: Engine, scope: Scope, scope_id: str, since: datetime, until: datetime | None = None) -> int:
     """Everything that one scope has spent from `since` on. Raises SQLAlchemyError when the ledger is away."""
     return totals(ledger, _filter(scope, scope_id, since, until)).cost_pico
+
+
+def spent_with(
+    ledger: Engine, scope: Scope, scope_id: str, since: datetime, events: Callable[[], Collection[str]]
+) -> tuple[int, set[str]]:
+    """The same, and which of some events are in it: see `ledger.spending`. Raises SQLAlchemyError."""
+    return spending.spent(ledger, _filter(scope, scope_id, since, None), events)
 
 
 def spent_by_users(ledger: Engine, users: Iterable[UserRecord]) -> dict[str, int | None]:

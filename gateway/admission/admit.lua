@@ -284,7 +284,8 @@ if what == 'batch' then
   return cmsgpack.pack({'ok', now, answers})
 end
 
--- join: input is {new epoch, peers, holds, charges, all windows, windows since the last answer}.
+-- join: input is {new epoch, peers, holds, charges, windows, charges not told yet, windows since the last answer}. All
+-- charges and windows are for an epoch that has not heard of this gateway: what it has heard may be in a base already.
 local known = call('GET', P .. ':epoch')
 if not known then
   known = input[1]
@@ -298,7 +299,7 @@ for _, each in ipairs(input[3]) do
   call('HSET', P .. ':h:' .. gateway, each[1], cmsgpack.pack(each[2]))
   for _, taken in ipairs(each[2]) do take(taken) end
 end
-for _, each in ipairs(input[4]) do charge(each[1], each[2], each[3]) end
-local windows = call('SADD', P .. ':told', gateway) == 1 and input[5] or input[6]
-for _, each in ipairs(windows) do put(P .. ':w:' .. each[1], each[2], each[3], each[4]) end
+local first = call('SADD', P .. ':told', gateway) == 1
+for _, each in ipairs(first and input[4] or input[6]) do charge(each[1], each[2], each[3]) end
+for _, each in ipairs(first and input[5] or input[7]) do put(P .. ':w:' .. each[1], each[2], each[3], each[4]) end
 return cmsgpack.pack({rebuilding() and 'rebuilding' or 'ok', now, {known}})

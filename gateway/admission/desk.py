@@ -37,6 +37,10 @@ class Counter(Protocol):
     def trouble(self) -> str | None:
         """Why it does not count with the other gateways; None when it does."""
 
+    @property
+    def joined(self) -> int:
+        """How often it has told the others anew what it knows."""
+
     async def admit(self, demand: Demand) -> Verdict: ...
     def finish(self, hold_id: str, used: Sequence[int], charges: Sequence[Charge], segment: int) -> None:
         """At once; never raises. `segment` is the spool's that holds the newest of the events."""
@@ -79,6 +83,7 @@ class Desk:
         self._queues: dict[str, _Queue] = {}
         self._tracked: OrderedDict[str, _Tracked] = OrderedDict()
         self._loading: dict[str, asyncio.Task[None]] = {}
+        self._joined = 0
 
     @property
     def trouble(self) -> str | None:
@@ -206,13 +211,19 @@ class Desk:
         if self._counter.trouble is not None:
             return
         now = asyncio.get_running_loop().time()
+        min_age_ms = _FRESH_MS
+        if self._counter.joined != self._joined:
+            # What was told may hold events that the ledger had meanwhile.
+            self._joined, min_age_ms = self._counter.joined, 0
+            for tracked in self._tracked.values():
+                tracked.due, tracked.used = now, True
         for tracked in [each for each in self._tracked.values() if each.due <= now][:_AT_ONCE]:
             if not tracked.used:
                 self._tracked.pop(tracked.money.id, None)
                 continue
             tracked.used, tracked.due = False, now + _RECONCILE_SECONDS
             try:
-                await self._load(tracked.money, _FRESH_MS)
+                await self._load(tracked.money, min_age_ms)
             except LedgerAway:
                 tracked.used = True
                 return

@@ -19,6 +19,8 @@ def wall_ms() -> int:
 class InMemory:
     """A `Counter` (see `gateway.admission.desk`)."""
 
+    joined = 0
+
     def __init__(self, clock: Callable[[], int] = wall_ms) -> None:
         self._book = Book(_FOREVER)
         self._clock = clock
@@ -41,9 +43,6 @@ class InMemory:
 
     async def rebase(self, money: Money, version: int, base: int, stored: Sequence[str]) -> None:
         self._book.rebase(money.id, version, base, stored)
-
-    async def run(self) -> None:
-        """Nothing has to be done in the background."""
 
     async def turn(self) -> None:
         self._book.tidy(self._clock())

@@ -14,6 +14,7 @@ import logging
 import secrets
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -53,7 +54,7 @@ class RedisAway(Exception):
     """No answer from Redis, or none in time: whether it has acted is then unknown."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Question:
     """An operation of the script, and who waits for its answer; nobody for the end of a call."""
 
@@ -108,6 +109,7 @@ class InRedis:
         self._wall = clock
         self._ahead_ms = 0  # of Redis's clock to ours
         self._own = Book(2**62)
+        self.joined = 0
         self._epoch = ""
         self._shared = False
         self._trouble: str | None = None
@@ -116,6 +118,8 @@ class InRedis:
         self._seen: OrderedDict[str, _Seen] = OrderedDict()
         self._based: set[str] = set()  # budgets whose share of this gateway has been worked out
         self._alone_windows: list[tuple[str, int, int, int]] = []
+        # Charges that Redis has not confirmed to have, by budget and event.
+        self._untold: set[tuple[str, str]] = set()
         self._segments: deque[tuple[int, Charge]] = deque()
         self._queue: deque[_Question] = deque()
         self._pump: asyncio.Task[None] | None = None
@@ -127,16 +131,20 @@ class InRedis:
 
     async def admit(self, demand: Demand) -> Verdict:
         future: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
-        self._put(_Question(["a", demand.hold_id, [_packed(line) for line in demand.lines]], future, demand))
+        question = _Question(["a", demand.hold_id, [_packed(line) for line in demand.lines]], future, demand)
+        self._put(question)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
+            with suppress(ValueError):
+                self._queue.remove(question)
             future.add_done_callback(lambda done: self._leave(demand, done))
             raise
 
     def finish(self, hold_id: str, used: Sequence[int], charges: Sequence[Charge], segment: int) -> None:
         self._own.finish(self._now(), self._gateway, hold_id, used, charges)
         self._segments.extend((segment, charge) for charge in charges)
+        self._untold.update((each.money_id, each.event_id) for each in charges)
         sums = [[each.money_id, each.event_id, str(each.amount)] for each in charges]
         self._put(_Question(["f", hold_id, list(used), sums], None))
 
@@ -257,7 +265,8 @@ class InRedis:
             for name, state in own.windows.items()
             for step, amount in state.steps.items()
         ]
-        told = [secrets.token_hex(8), self._peers, holds, charges, windows, self._alone_windows]
+        untold = [each for each in charges if (each[0], each[1]) in self._untold]
+        told = [secrets.token_hex(8), self._peers, holds, charges, windows, untold, self._alone_windows]
         try:
             word, now, (epoch,) = await self._ask("join", told)
         except RedisAway as error:
@@ -266,6 +275,7 @@ class InRedis:
         self._epoch = _text(epoch)
         self._ahead_ms = now - self._wall()
         self._alone_windows = []
+        self._untold.difference_update((money_id, event_id) for money_id, event_id, _ in untold)
         if _text(word) != "ok":
             self._trouble = "redis: limits and budgets are being rebuilt"
             return False
@@ -276,6 +286,7 @@ class InRedis:
         if self._trouble is not None:
             log.info("limits and budgets are shared again")
         self._shared, self._trouble = True, None
+        self.joined += 1
         return True
 
     def _lost(self, reason: str) -> None:
@@ -285,6 +296,8 @@ class InRedis:
 
     def _hand_out(self, batch: list[_Question], answers: list[Any]) -> None:
         for question, answer in zip(batch, answers, strict=True):
+            if question.packed[0] == "f":
+                self._untold.difference_update((money_id, event_id) for money_id, event_id, _ in question.packed[3])
             if question.demand is not None:
                 verdict = _verdict(question.demand, answer)
                 self._mirror(question.demand, verdict)
@@ -294,7 +307,7 @@ class InRedis:
 
     def _mirror(self, demand: Demand, verdict: Verdict) -> None:
         now = self._now()
-        if verdict.code == "ok":
+        if verdict.code == "ok" and demand.hold_id not in self._own.open.get(self._gateway, {}):
             self._own.impose(now, self._gateway, demand, [each.granted for each in verdict.readings])
         for line, reading in zip(demand.lines, verdict.readings, strict=True):
             match line:
@@ -322,12 +335,13 @@ class InRedis:
         if not self._alone:
             return Verdict("share", 0, 1000, tuple(Reading() for _ in demand.lines))
         lines = tuple(self._own_share(line, now) for line in demand.lines)
+        new = demand.hold_id not in self._own.open.get(self._gateway, {})
         verdict = self._own.admit(now, self._gateway, Demand(demand.hold_id, lines))
         if verdict.code == "spent":
             seen = self._seen.get(demand.lines[verdict.line].id)
             if seen is None or seen.left > 0:
                 verdict = replace(verdict, code="share", retry_ms=1000)
-        if verdict.code == "ok":
+        if verdict.code == "ok" and new:
             self._alone_windows += [
                 (line.id, now // line.step_ms, line.amount, line.step_ms) for line in lines if isinstance(line, Window)
             ]

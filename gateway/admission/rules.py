@@ -21,6 +21,7 @@ MINUTE_MS: Final = 60_000
 DAY_MS: Final = 86_400_000
 SLOT_RETRY_MS: Final = 1000  # nobody knows when a call in flight will end
 
+Scope = Literal["key", "user", "model", "provider", "tag", "global"]
 Unit = Literal["requests", "input", "output", "tokens"]
 # ok: admitted. rate, slots: a window or the concurrent calls are full. holds: only open holds are in the way.
 # spent: the budget is used up. unknown: the budget's base is not known here. share: what this gateway may hand out by
@@ -56,7 +57,7 @@ class Slots:
 class Spending:
     """Which rows of the ledger a budget counts: those of one scope since a moment."""
 
-    scope: str
+    scope: Scope
     scope_id: str
     since: datetime
 

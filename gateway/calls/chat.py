@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gateway.accounts.credentials import find_credential
 from gateway.accounts.keys import Keys
+from gateway.accounts.policies import PolicySource
+from gateway.accounts.policy import Policy
 from gateway.accounts.provider_objects import ProviderObjects
+from gateway.calls.allowance import Allowance
 from gateway.calls.ask import Ask, read_ask
 from gateway.calls.counts import TokenCounts
 from gateway.calls.forward import prepare_forward
@@ -41,6 +45,8 @@ class Calls:
         models: Models,
         metering: Metering,
         objects: ProviderObjects,
+        policies: PolicySource,
+        allowance: Allowance,
         upstream: Upstream,
         limits: UpstreamSection,
         max_body_bytes: int,
@@ -49,6 +55,8 @@ class Calls:
         self._models = models
         self._metering = metering
         self._objects = objects
+        self._policies = policies
+        self._allowance = allowance
         self._upstream = upstream
         self._limits = limits
         self._max_body = max_body_bytes
@@ -84,7 +92,22 @@ class Calls:
         created = self._metering.clock() // 1_000_000_000
         stamp = Stamp(id=exchange.request_id.replace("-", ""), created=created, model=ask.model)
         turn = Turn(exchange, ask, metered, stamp, estimate_tokens(ask.raw))
-        return await self._attempts(turn, targets)
+        targets = self._allowance.priced(targets)
+        key, first = principal.key, targets[0]
+        policy = self._policies.policy_for(key, user_id, first.model, first.provider.name, caller.tags)
+        if not policy.limits and not policy.budgets:
+            return await self._attempts(turn, targets)
+        return await self._limited(turn, targets, policy)
+
+    async def _limited(self, turn: Turn, targets: Sequence[Target], policy: Policy) -> None:
+        """Limits and budgets of a model or provider are those of the first target."""
+        grant = await self._allowance.enter(policy, turn.metered, turn.ask, targets, turn.input_estimate)
+        if grant is None:
+            return await self._attempts(turn, targets)
+        try:
+            await self._attempts(replace(turn, grant=grant), targets)
+        finally:
+            grant.finish()
 
     async def _pinned(self, ask: Ask, user_id: str, targets: Sequence[Target]) -> Sequence[Target]:
         """A Responses call that goes on from something kept goes to whoever keeps it."""

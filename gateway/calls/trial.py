@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Literal
 
+from gateway.calls.allowance import Grant
 from gateway.calls.answer import JSON_HEADERS, STREAM_HEADERS, answer_headers
 from gateway.calls.ask import Ask
 from gateway.calls.prepare import Prepared
@@ -30,13 +31,14 @@ _ERROR_BODY_LIMIT = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What stays the same over the attempts of one call."""
+    """What stays the same over the attempts of one call. `grant` None: no limit or budget applies to it."""
 
     exchange: Exchange
     ask: Ask
     metered: Call
     stamp: Stamp
     input_estimate: int
+    grant: Grant | None = None
 
 
 class Trial:
@@ -102,6 +104,8 @@ class Trial:
             )
         )
         self._turn.exchange.notes = describe(event)
+        if self._turn.grant is not None:
+            self._turn.grant.note(event)
         return event
 
     @property
@@ -149,7 +153,8 @@ class Trial:
 
     def _headers(self) -> list[tuple[bytes, bytes]]:
         overhead_ms = (self._sent_at - self._turn.exchange.started) * 1000
-        return answer_headers(self.target, self._position, overhead_ms, self._dropped)
+        headers = answer_headers(self.target, self._position, overhead_ms, self._dropped)
+        return headers if self._turn.grant is None else headers + self._turn.grant.headers
 
     async def _refused(self, response: UpstreamResponse) -> GatewayError:
         """The upstream's refusal in our words: nothing of what it says about our own credential."""

@@ -42,6 +42,18 @@ class Metrics:
         self.auth_failures = Counter(
             "gateway_auth_failures", "Requests with a missing or wrong credential", ("reason",), registry=self.registry
         )
+        self.limit_hits = Counter(
+            "gateway_rate_limit_hits", "Calls refused by a limit", ("scope",), registry=self.registry
+        )
+        self.budget_exceeded = Counter(
+            "gateway_budget_exceeded", "Calls refused by a budget", ("scope",), registry=self.registry
+        )
+        self.budget_warnings = Counter(
+            "tollgate_budget_warnings",
+            "Calls of which a budget was past its soft threshold",
+            ("scope",),
+            registry=self.registry,
+        )
         self.attempts = Counter(
             "tollgate_upstream_attempts", "Upstream attempts", ("provider", "kind", "status"), registry=self.registry
         )

@@ -3,6 +3,7 @@
 from gateway.settings.errors import SettingsError
 from gateway.settings.load import Overrides, load
 from gateway.settings.schema import (
+    AdmissionSection,
     ModelSettings,
     PriceSettings,
     ProviderSettings,
@@ -12,6 +13,7 @@ from gateway.settings.schema import (
 )
 
 __all__ = [
+    "AdmissionSection",
     "ModelSettings",
     "Overrides",
     "PriceSettings",

@@ -100,6 +100,15 @@ class UpstreamSection(Section):
     drain_tokens: int = Field(default=50_000, ge=0)
 
 
+class AdmissionSection(Section):
+    """How limits and budgets are held. See docs/limits-and-budgets.md."""
+
+    on_redis_away: Literal["local", "refuse"] = "local"
+    replicas: int | None = Field(default=None, ge=1)  # default: as many gateways as were last seen
+    lease_seconds: float = Field(default=30, ge=2, le=600)
+    unpriced: Literal["allow", "refuse"] = "allow"
+
+
 class Settings(Section):
     """The whole configuration. Secrets have a masked repr and no default."""
 
@@ -129,6 +138,7 @@ class Settings(Section):
     pricing: dict[str, PriceSettings] = {}
     spool: SpoolSection = SpoolSection()
     upstream: UpstreamSection = UpstreamSection()
+    admission: AdmissionSection = AdmissionSection()
 
     @property
     def accounts_url(self) -> str:

@@ -35,7 +35,9 @@ class RedisBook:
         return msgspec.msgpack.decode(self._script(keys=["{t}"], args=args))
 
     def join(self, gateway: str, *, peers: tuple[str, ...] = (), holds: Any = (), charges: Any = ()) -> str:
-        word, _, (epoch,) = self.ask("join", gateway, ["e", list(peers), list(holds), list(charges), [], []])
+        word, _, (epoch,) = self.ask(
+            "join", gateway, ["e", list(peers), list(holds), list(charges), [], list(charges), []]
+        )
         self._epoch = epoch
         return str(word)
 

@@ -1,0 +1,178 @@
+"""Budgets over three gateways: hard under concurrency, and nobody with money left is refused for good."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from redis import Redis
+
+from tests.deployment import until
+from tests.e2e.fleet import CHAT, Fleet, answer, ask_at_once, chat, statuses
+from tests.replay import Upstream
+
+CENT = Decimal("0.01")
+FLAT = {"input_price_per_million": 0, "output_price_per_million": 0, "price_per_request": 0.01}
+METERED = {"input_price_per_million": 100, "output_price_per_million": 1000}
+CONFIG: dict[str, Any] = {
+    "pricing": {
+        "openai:flat": FLAT,
+        "openai:slow": METERED,
+        "openai:metered": METERED,
+        "openai:free": {"input_price_per_million": 0, "output_price_per_million": 0},
+    },
+    "admission": {"lease_seconds": 12},
+}
+
+
+@contextmanager
+def fleet_at(folder: Path, redis_url: str, postgres_url: str, **config: Any) -> Iterator[tuple[Fleet, Upstream]]:
+    with (
+        Upstream() as upstream,
+        Fleet(
+            folder, upstream.url, database_url=postgres_url, redis_url=redis_url, config={**CONFIG, **config}
+        ) as fleet,
+    ):
+        yield fleet, upstream
+
+
+@pytest.fixture(scope="module")
+def place(
+    tmp_path_factory: pytest.TempPathFactory, redis_server_url: str, module_postgres_url: str
+) -> Iterator[tuple[Fleet, Upstream]]:
+    with fleet_at(tmp_path_factory.mktemp("budgets"), redis_server_url, module_postgres_url) as made:
+        yield made
+
+
+def new_payer(fleet: Fleet, name: str, amount: str, **fields: Any) -> str:
+    """A key whose user has a budget of its own."""
+    budget = fleet.manage("/v1/budgets", {"max_budget": float(amount), **fields})
+    fleet.manage("/v1/users", {"user_id": name, "budget_id": budget["budget_id"]})
+    return fleet.new_key(user_id=name)
+
+
+def spent(fleet: Fleet, user: str, rows: int) -> Decimal:
+    """What the ledger says, once it has so many rows."""
+    return sum((Decimal(str(row["cost"] or 0)) for row in fleet.rows(rows, user_id=user)), Decimal(0))
+
+
+def test_a_dollar_is_a_hundred_calls_of_a_cent_over_three_gateways(place: tuple[Fleet, Upstream]) -> None:
+    fleet, upstream = place
+    upstream.forget()
+    upstream.on(CHAT, answer(10, 1))
+    key = new_payer(fleet, "cents", "1.00")
+    found = statuses(ask_at_once(fleet, key, 500, chat("openai:flat")))
+    assert found[200] == 100
+    assert found[403] + found[429] == 400
+    assert len(upstream.calls) == 100
+    assert spent(fleet, "cents", 100) == 1
+    assert fleet.held() == []
+    refused = fleet.post(CHAT, chat("openai:flat"), key=key)
+    assert refused.status_code == 403
+    assert refused.json()["detail"] == "User 'cents' has exceeded budget limit"
+    assert fleet.post(CHAT, chat("openai:free"), key=key).status_code == 200
+
+
+def test_calls_that_cost_more_than_was_held_overspend_by_no_more_than_that(place: tuple[Fleet, Upstream]) -> None:
+    """Each holds 300 tokens of output by its own limit; the upstream generates up to twice that."""
+    fleet, upstream = place
+    upstream.forget()
+    upstream.on(CHAT, answer(10, 100), answer(10, 600, delay=0.2), answer(10, 300), answer(10, 450))
+    key = new_payer(fleet, "mixed", "2.00")
+    body = chat("openai:metered", max_tokens=300)
+    calls = 0
+    for _ in range(6):
+        calls += statuses(ask_at_once(fleet, key, 40, body))[200]
+    assert calls >= 3
+    rows = fleet.rows(calls, user_id="mixed")
+    held = Decimal(300) * METERED["output_price_per_million"] / 1_000_000
+    over = [max(Decimal(0), Decimal(str(row["cost"])) - held) for row in rows]
+    total = sum((Decimal(str(row["cost"])) for row in rows), Decimal(0))
+    # At most seven holds of 0.30 fit into 2.00 at a time, so no more than the seven dearest calls can be in flight.
+    assert 2 <= total <= 2 + sum(sorted(over)[-7:]) + held
+    assert fleet.held() == []
+    assert fleet.post(CHAT, body, key=key).status_code == 403
+
+
+def test_a_soft_threshold_warns(place: tuple[Fleet, Upstream]) -> None:
+    fleet, upstream = place
+    upstream.forget()
+    upstream.on(CHAT, answer(10, 1))
+    key = new_payer(fleet, "soft", "0.04", soft_threshold=0.5)
+    warnings = [
+        fleet.post(CHAT, chat("openai:flat"), key=key).headers.get("x-tollgate-budget-warning") for _ in range(4)
+    ]
+    assert warnings == [None, "user 50%", "user 75%", "user 100%"]
+
+
+@pytest.mark.timeout(300)
+def test_what_a_killed_gateway_held_is_free_again(tmp_path: Path, redis_url: str, postgres_url: str) -> None:
+    """Three calls hold 0.90 of a dollar. Once their gateway is dead only what they may have cost counts."""
+    with fleet_at(tmp_path / "kill", redis_url, postgres_url) as (fleet, upstream):
+        upstream.on(CHAT, answer(10, 300, delay=100), model="slow")
+        upstream.on(CHAT, answer(10, 1), model="metered")
+        key = new_payer(fleet, "killed", "1.00")
+        doomed = fleet.gateways[1]
+        slow = chat("openai:slow", max_tokens=300)
+        waiting = threading.Thread(target=ask_at_once, args=(fleet, key, 3, slow, [doomed]))
+        waiting.start()
+        upstream.wait(calls=3)
+        body = chat("openai:metered", max_tokens=300)
+        refused = fleet.post(CHAT, body, key=key)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "budget_held")
+        assert refused.headers["retry-after"] == "1"
+        doomed.kill()
+        waiting.join()
+        until(lambda: fleet.post(CHAT, body, key=key).status_code == 200, "what is left can be spent", 60)
+        assert fleet.held() == []
+        lost = [row for row in fleet.rows(4, user_id="killed") if row["status"] == "lost"]
+        assert len(lost) == 3
+
+
+@pytest.mark.timeout(300)
+def test_redis_emptied_midway_forgets_nothing(tmp_path: Path, redis_url: str, postgres_url: str) -> None:
+    with fleet_at(tmp_path / "flush", redis_url, postgres_url) as (fleet, upstream):
+        upstream.on(CHAT, answer(10, 1, delay=0.05))
+        key = new_payer(fleet, "flushed", "1.00")
+        assert statuses(ask_at_once(fleet, key, 40, chat("openai:flat"))) == {200: 40}
+        assert spent(fleet, "flushed", 40) == 40 * CENT
+        with Redis.from_url(redis_url) as redis:
+            redis.flushall()
+        served, end = 0, time.monotonic() + 60
+        while True:
+            found = statuses(ask_at_once(fleet, key, 9, chat("openai:flat")))
+            served += found[200]
+            if served >= 60:
+                break
+            assert found[403] == 0, "refused for good with money left"
+            assert time.monotonic() < end
+        # While it was rebuilt each gateway handed out its third; a call alone may get what is left of that.
+        rows = 40 + served
+        # The usage stream was emptied, too: what was in it is shipped again.
+        until(lambda: fleet.get("/v1/usage/count", user_id="flushed").json()["count"] == rows, "all rows", 90)
+        total = spent(fleet, "flushed", rows)
+        assert 1 <= total <= 1 + 3 * CENT
+        until(lambda: fleet.post(CHAT, chat("openai:flat"), key=key).status_code == 403, "used up")
+        assert fleet.held() == []
+
+
+def test_an_unpriced_model_is_refused_when_so_set(tmp_path: Path, redis_url: str, postgres_url: str) -> None:
+    with fleet_at(tmp_path / "refuse", redis_url, postgres_url, admission={"unpriced": "refuse"}) as (fleet, upstream):
+        upstream.on(CHAT, answer(10, 1))
+        response = fleet.post(CHAT, chat("openai:nobody-knows"))
+        assert (response.status_code, response.json()["error"]["code"]) == (402, "price_unknown")
+        assert fleet.post(CHAT, chat("openai:free")).status_code == 200
+
+
+def test_refusals_are_counted(place: tuple[Fleet, Upstream]) -> None:
+    fleet, _ = place
+    text = "".join(httpx.get(f"{gateway.url}/metrics").text for gateway in fleet.gateways)
+    assert 'gateway_budget_exceeded_total{scope="user"}' in text
+    assert 'tollgate_budget_warnings_total{scope="user"}' in text
