@@ -55,12 +55,14 @@ local function change(key, field, amount, how)
   call('HSET', key, field, text(how(money(call('HGET', key, field)), money(amount))))
 end
 
+local sums = {} -- of windows that have been slid to now
+
 local function slide(key, now_step)
-  local sum = call('HGET', key, 'sum')
-  if not sum then return 0 end
-  sum = tonumber(sum)
-  local oldest = tonumber(call('HGET', key, 'oldest'))
-  local from = now_step - STEPS
+  if sums[key] then return sums[key] end
+  local found = call('HMGET', key, 'sum', 'oldest')
+  sums[key] = tonumber(found[1] or 0)
+  if not found[1] then return 0 end
+  local sum, oldest, from = sums[key], tonumber(found[2]), now_step - STEPS
   if oldest >= from then return sum end
   for step = oldest, math.min(from - 1, oldest + STEPS * 2) do
     local amount = call('HGET', key, step)
@@ -70,13 +72,15 @@ local function slide(key, now_step)
     end
   end
   call('HSET', key, 'sum', string.format('%.0f', sum), 'oldest', string.format('%.0f', from))
+  sums[key] = sum
   return sum
 end
 
 local function put(key, step, amount, step_ms)
   step = string.format('%.0f', step)
   call('HINCRBY', key, step, amount)
-  call('HINCRBY', key, 'sum', amount)
+  local sum = call('HINCRBY', key, 'sum', amount)
+  if sums[key] then sums[key] = sum end
   local oldest = call('HGET', key, 'oldest')
   if not oldest or tonumber(step) < tonumber(oldest) then call('HSET', key, 'oldest', step) end
   call('PEXPIRE', key, step_ms * (STEPS + 2))

@@ -146,8 +146,13 @@ class Desk:
         if task is None:
             task = asyncio.create_task(self._load(money, 0))
             self._loading[money.id] = task
-            task.add_done_callback(lambda _: self._loading.pop(money.id, None))
+            task.add_done_callback(lambda done: self._loaded(money, done))
         await asyncio.shield(task)
+
+    def _loaded(self, money: Money, done: asyncio.Task[None]) -> None:
+        del self._loading[money.id]
+        if not done.cancelled():
+            done.exception()  # seen, even if all who waited for it have gone
 
     async def _load(self, money: Money, min_age_ms: int) -> None:
         version = await self._counter.begin(money, min_age_ms)

@@ -25,6 +25,7 @@ from redis.exceptions import RedisError
 
 from gateway.admission.in_memory import wall_ms
 from gateway.admission.rules import (
+    STEPS,
     Book,
     Charge,
     Demand,
@@ -117,7 +118,7 @@ class InRedis:
         self._peers: list[str] = [gateway]
         self._seen: OrderedDict[str, _Seen] = OrderedDict()
         self._based: set[str] = set()  # budgets whose share of this gateway has been worked out
-        self._alone_windows: list[tuple[str, int, int, int]] = []
+        self._alone_windows: dict[tuple[str, int, int], int] = {}  # window, length of a step, step: amount
         # Charges that Redis has not confirmed to have, by budget and event.
         self._untold: set[tuple[str, str]] = set()
         self._segments: deque[tuple[int, Charge]] = deque()
@@ -142,6 +143,8 @@ class InRedis:
             raise
 
     def finish(self, hold_id: str, used: Sequence[int], charges: Sequence[Charge], segment: int) -> None:
+        if not charges and hold_id not in self._own.open.get(self._gateway, {}):
+            return  # it has nothing to give back
         self._own.finish(self._now(), self._gateway, hold_id, used, charges)
         self._segments.extend((segment, charge) for charge in charges)
         self._untold.update((each.money_id, each.event_id) for each in charges)
@@ -167,6 +170,8 @@ class InRedis:
         """Say that this gateway lives, learn who else does, forget what the ledger has."""
         now = self._now()
         self._own.tidy(now)
+        for key in [key for key in self._alone_windows if key[2] < now // key[1] - STEPS]:
+            del self._alone_windows[key]
         bound = self._unconfirmed_from()
         while self._segments and self._segments[0][0] < bound:
             _, charge = self._segments.popleft()
@@ -266,7 +271,8 @@ class InRedis:
             for step, amount in state.steps.items()
         ]
         untold = [each for each in charges if (each[0], each[1]) in self._untold]
-        told = [secrets.token_hex(8), self._peers, holds, charges, windows, untold, self._alone_windows]
+        alone = [[name, step, amount, step_ms] for (name, step_ms, step), amount in self._alone_windows.items()]
+        told = [secrets.token_hex(8), self._peers, holds, charges, windows, untold, alone]
         try:
             word, now, (epoch,) = await self._ask("join", told)
         except RedisAway as error:
@@ -274,7 +280,7 @@ class InRedis:
             return False
         self._epoch = _text(epoch)
         self._ahead_ms = now - self._wall()
-        self._alone_windows = []
+        self._alone_windows.clear()
         self._untold.difference_update((money_id, event_id) for money_id, event_id, _ in untold)
         if _text(word) != "ok":
             self._trouble = "redis: limits and budgets are being rebuilt"
@@ -342,9 +348,10 @@ class InRedis:
             if seen is None or seen.left > 0:
                 verdict = replace(verdict, code="share", retry_ms=1000)
         if verdict.code == "ok" and new:
-            self._alone_windows += [
-                (line.id, now // line.step_ms, line.amount, line.step_ms) for line in lines if isinstance(line, Window)
-            ]
+            for line in lines:
+                if isinstance(line, Window):
+                    key = (line.id, line.step_ms, now // line.step_ms)
+                    self._alone_windows[key] = self._alone_windows.get(key, 0) + line.amount
         return verdict
 
     def _own_share(self, line: Line, now: int) -> Line:

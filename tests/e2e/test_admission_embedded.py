@@ -1,0 +1,70 @@
+"""Limits and budgets of a gateway by itself: no Redis, SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.deployment import MASTER_KEY, Deployment, until
+from tests.e2e.fleet import CHAT, answer, chat
+from tests.replay import Upstream
+
+FLAT = {"input_price_per_million": 0, "output_price_per_million": 0, "price_per_request": 0.01}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Deployment, Upstream]]:
+    config = {"pricing": {"openai:flat": FLAT}}
+    with (
+        Upstream() as upstream,
+        Deployment(tmp_path_factory.mktemp("embedded"), upstream.url, config=config) as deployment,
+    ):
+        upstream.on(CHAT, answer(10, 1))
+        yield deployment, upstream
+
+
+def _made(deployment: Deployment, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    response = deployment.post(path, body, key=MASTER_KEY)
+    assert response.status_code == 200, response.text
+    made: dict[str, Any] = response.json()
+    return made
+
+
+def test_requests_a_minute(place: tuple[Deployment, Upstream]) -> None:
+    deployment, _ = place
+    key = _made(deployment, "/v1/keys", {"limits": {"requests_per_minute": 3}})["key"]
+    found = [deployment.post(CHAT, chat("openai:flat"), key=key) for _ in range(5)]
+    assert [each.status_code for each in found] == [200, 200, 200, 429, 429]
+    assert [each.headers["x-ratelimit-remaining"] for each in found] == ["2", "1", "0", "0", "0"]
+
+
+def test_a_budget_outlives_its_gateway(place: tuple[Deployment, Upstream]) -> None:
+    """What was spent is known to the next process from the ledger."""
+    deployment, _ = place
+    budget = _made(deployment, "/v1/budgets", {"max_budget": 0.03})
+    _made(deployment, "/v1/users", {"user_id": "ann", "budget_id": budget["budget_id"]})
+    key = _made(deployment, "/v1/keys", {"user_id": "ann"})["key"]
+    assert [deployment.post(CHAT, chat("openai:flat"), key=key).status_code for _ in range(2)] == [200, 200]
+    deployment.rows(2, user_id="ann")
+    deployment.gateway.stop()
+    deployment.start_gateway()
+    found = [deployment.post(CHAT, chat("openai:flat"), key=key) for _ in range(2)]
+    assert [each.status_code for each in found] == [200, 403]
+    assert found[1].json()["detail"] == "User 'ann' has exceeded budget limit"
+
+
+def test_a_raised_budget_counts_at_once(place: tuple[Deployment, Upstream]) -> None:
+    deployment, _ = place
+    budget = _made(deployment, "/v1/budgets", {"max_budget": 0})
+    key = _made(deployment, "/v1/keys", {"budget_id": budget["budget_id"]})["key"]
+    assert deployment.post(CHAT, chat("openai:flat"), key=key).status_code == 403
+    changed = httpx.patch(
+        f"{deployment.url}/v1/budgets/{budget['budget_id']}",
+        json={"max_budget": 1},
+        headers={"Authorization": f"Bearer {MASTER_KEY}"},
+    )
+    assert changed.status_code == 200, changed.text
+    until(lambda: deployment.post(CHAT, chat("openai:flat"), key=key).status_code == 200, "known", 10)
