@@ -120,6 +120,7 @@ class Settings(Section):
     database_url: str | None = None  # default: SQLite files in the data folder
     ledger_database_url: str | None = None  # default: `database_url`, or ledger.db beside a SQLite file
     redis_url: str | None = None
+    retention_months: int | None = Field(default=None, ge=1)  # of usage events; sums are kept; default: all
     master_key: SecretStr | None = None  # default: made at first start, kept in the secrets folder
     bootstrap_key: SecretStr | None = None  # the first virtual key; default: made and kept like the master key
     auto_migrate: bool = True
