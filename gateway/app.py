@@ -26,7 +26,7 @@ from gateway.admission.in_memory import InMemory
 from gateway.admission.in_redis import InRedis
 from gateway.calls import Calls
 from gateway.calls.allowance import Allowance
-from gateway.catalogue import catalogue
+from gateway.catalogue import Catalogue, catalogue_path
 from gateway.discovery import Discovery
 from gateway.express import Express, Inference, Lanes, error_headers, plain_error
 from gateway.health import Health
@@ -97,7 +97,8 @@ class _Machine:
         self._shipper = Shipper(self._spool, _receipt_reader(ledger), stream)
         self._upstream = Upstream(settings.upstream)
         self._objects = ProviderObjects(self._store)
-        known = Models(settings, _providers(settings), catalogue(), accounts.prices, lambda: datetime.now(UTC))
+        prices = Catalogue(catalogue_path(settings.data_dir))
+        known = Models(settings, _providers(settings), prices, accounts.prices, lambda: datetime.now(UTC))
         self._discovery = Discovery(known, self._upstream)
         metering = Metering(self._spool)
         metrics = Metrics()

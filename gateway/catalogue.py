@@ -100,6 +100,13 @@ class Catalogue:
         """The price list and its version."""
         return self._file.source
 
+    def check(self) -> None:
+        """Read it whole. Raises ValueError (msgspec.ValidationError, PriceInvalid) where it is not well-formed."""
+        for name in self._file.models:
+            for row in self._list(name):
+                for classes in (*(each[1] for each in row.row.p), *(each[2] for each in row.row.v)):
+                    _plain_price(classes)
+
     def lookup(self, provider: str, model: str, at: datetime) -> CatalogueEntry | None:
         """What is known of a model at a time (aware); None when the catalogue does not know it. A local model is known
         and free, whatever its name."""
@@ -176,6 +183,17 @@ class Catalogue:
 def catalogue() -> Catalogue:
     """The one that comes with the gateway, read at its first use."""
     return Catalogue()
+
+
+def refreshed_path(data_dir: Path) -> Path:
+    """Where `tollgate prices apply` puts a newer price list."""
+    return data_dir / "catalogue.json"
+
+
+def catalogue_path(data_dir: Path) -> Path:
+    """The price list in use: the newer one where that was taken over, else the one that comes with the gateway."""
+    refreshed = refreshed_path(data_dir)
+    return refreshed if refreshed.is_file() else _PATH
 
 
 def _list_name(provider: str) -> str:

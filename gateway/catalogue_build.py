@@ -1,4 +1,6 @@
-"""Compile `genai-prices` and our own rows to `gateway/data/catalogue.json`. Run: `python -m gateway.catalogue_build`.
+"""Compile `genai-prices` and our own rows to `gateway/data/catalogue.json`, or another file.
+
+Run: `python -m gateway.catalogue_build [FILE]`.
 
 Needs the package `genai-prices` (a development dependency); the gateway itself only reads the file. Its form, one
 model to a line so that a new price is a readable change:
@@ -201,5 +203,6 @@ def _rule(rule: types.MatchLogic) -> list[Any]:
 
 
 if __name__ == "__main__":
-    PATH.write_text(build(), encoding="utf-8")
-    sys.stdout.write(f"{PATH}: {PATH.stat().st_size} bytes\n")
+    path = Path(sys.argv[1]) if len(sys.argv) > 1 else PATH
+    path.write_text(build(), encoding="utf-8")
+    sys.stdout.write(f"{path}: {path.stat().st_size} bytes\n")

@@ -23,6 +23,7 @@ COMMANDS = {
     "keys": ("keys", "virtual keys, without a running gateway"),
     "link": ("link", "print the link that signs a browser in"),
     "doctor": ("doctor", "look for what is wrong, and say what to do"),
+    "prices": ("prices", "see what a newer price list would change, and take it over"),
     "usage": ("usage", "check, mend and export the ledger"),
 }
 
