@@ -17,6 +17,7 @@ from redis import Redis
 from tests.deployment import until
 from tests.e2e.fleet import CHAT, Fleet, answer, ask_at_once, chat, statuses
 from tests.replay import Upstream
+from tests.services import Server
 
 CENT = Decimal("0.01")
 FLAT = {"input_price_per_million": 0, "output_price_per_million": 0, "price_per_request": 0.01}
@@ -113,9 +114,9 @@ def test_a_soft_threshold_warns(place: tuple[Fleet, Upstream]) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_what_a_killed_gateway_held_is_free_again(tmp_path: Path, redis_url: str, postgres_url: str) -> None:
+def test_what_a_killed_gateway_held_is_free_again(tmp_path: Path, redis_server: Server, postgres_url: str) -> None:
     """Three calls hold 0.90 of a dollar. Once their gateway is dead only what they may have cost counts."""
-    with fleet_at(tmp_path / "kill", redis_url, postgres_url) as (fleet, upstream):
+    with fleet_at(tmp_path / "kill", redis_server.url, postgres_url) as (fleet, upstream):
         upstream.on(CHAT, answer(10, 300, delay=100), model="slow")
         upstream.on(CHAT, answer(10, 1), model="metered")
         key = new_payer(fleet, "killed", "1.00")
@@ -137,13 +138,13 @@ def test_what_a_killed_gateway_held_is_free_again(tmp_path: Path, redis_url: str
 
 
 @pytest.mark.timeout(300)
-def test_redis_emptied_midway_forgets_nothing(tmp_path: Path, redis_url: str, postgres_url: str) -> None:
-    with fleet_at(tmp_path / "flush", redis_url, postgres_url) as (fleet, upstream):
+def test_redis_emptied_midway_forgets_nothing(tmp_path: Path, redis_server: Server, postgres_url: str) -> None:
+    with fleet_at(tmp_path / "flush", redis_server.url, postgres_url) as (fleet, upstream):
         upstream.on(CHAT, answer(10, 1, delay=0.05))
         key = new_payer(fleet, "flushed", "1.00")
         assert statuses(ask_at_once(fleet, key, 40, chat("openai:flat"))) == {200: 40}
         assert spent(fleet, "flushed", 40) == 40 * CENT
-        with Redis.from_url(redis_url) as redis:
+        with Redis.from_url(redis_server.url) as redis:
             redis.flushall()
         served, end = 0, time.monotonic() + 60
         while True:
@@ -163,8 +164,11 @@ def test_redis_emptied_midway_forgets_nothing(tmp_path: Path, redis_url: str, po
         assert fleet.held() == []
 
 
-def test_an_unpriced_model_is_refused_when_so_set(tmp_path: Path, redis_url: str, postgres_url: str) -> None:
-    with fleet_at(tmp_path / "refuse", redis_url, postgres_url, admission={"unpriced": "refuse"}) as (fleet, upstream):
+def test_an_unpriced_model_is_refused_when_so_set(tmp_path: Path, redis_server: Server, postgres_url: str) -> None:
+    with fleet_at(tmp_path / "refuse", redis_server.url, postgres_url, admission={"unpriced": "refuse"}) as (
+        fleet,
+        upstream,
+    ):
         upstream.on(CHAT, answer(10, 1))
         response = fleet.post(CHAT, chat("openai:nobody-knows"))
         assert (response.status_code, response.json()["error"]["code"]) == (402, "price_unknown")
