@@ -39,7 +39,7 @@ def test_openai_lists_and_retrieves(place: Place, openai_client: openai.OpenAI) 
     assert missing.value.code == "model_not_found"
 
 
-@pytest.mark.parametrize("limit", [None, 40, 1000])
+@pytest.mark.parametrize("limit", [None, 200, 1000])
 def test_anthropic_lists_page_by_page_and_retrieves(
     place: Place, anthropic_client: anthropic.Anthropic, limit: int | None
 ) -> None:
@@ -68,7 +68,7 @@ def test_anthropic_pages_go_both_ways(place: Place, anthropic_client: anthropic.
         client.models.list(after_id="no-such-model")
 
 
-@pytest.mark.parametrize("page_size", [None, 40])
+@pytest.mark.parametrize("page_size", [None, 200])
 def test_google_lists_page_by_page_and_retrieves(
     place: Place, google_client: genai.Client, page_size: int | None
 ) -> None:
