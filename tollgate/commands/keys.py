@@ -8,6 +8,8 @@ import sys
 
 from gateway import command_line
 from gateway.__main__ import prepare
+from gateway.accounts.bootstrap import ensure_bootstrap_key
+from gateway.accounts.first_keys import read_or_make
 from gateway.accounts.issuing import KeyIssuer, NewKey
 from gateway.accounts.store import AccountStore, Actor
 from gateway.settings import load
@@ -27,6 +29,8 @@ def main(options: argparse.Namespace) -> int:
     settings = load(command_line.overrides_of(options))
     prepare(settings)
     issuer = KeyIssuer(AccountStore(make_engine(settings.accounts_url)))
+    # Before this one: only a database without any key is given the first, which `tollgate link` signs in with.
+    ensure_bootstrap_key(issuer, read_or_make(settings).bootstrap)
     record, plain = issuer.create(Actor("command line"), NewKey(key_name=options.name, user_id=options.user))
     sys.stdout.write(json.dumps({"id": record.id, "key": plain, "user_id": record.user_id}) + "\n")
     return 0
