@@ -19,6 +19,7 @@ from gateway.upstream import UpstreamRequest
 from wire.dialect import Dialect
 from wire.errors import BadRequest, NotReady
 from wire.providers import Operation
+from wire.tool_fitting import Fitted, fit_tools
 from wire.translation import caller_names
 
 # Request headers of the caller that may go upstream, per dialect, when it is spoken there natively.
@@ -57,9 +58,9 @@ def prepare_chat(ask: Ask, surface: ChatSurface, target: Target, passed: list[tu
         request = UpstreamRequest("POST", chat_url(target, caller, ask.stream), headers, body, ask.stream)
         return Prepared(request, Passing(caller, hide_usage=added), _refused_fields(ask, caller, provider))
     upstream = DIALECTS[provider.dialects[0]]
-    body, headers, dropped = _translate(ask, caller, target, upstream)
+    body, headers, dropped, fitted = _translate(ask, caller, target, upstream)
     request = UpstreamRequest("POST", chat_url(target, upstream, ask.stream), headers, body, ask.stream)
-    return Prepared(request, Translating(upstream, caller, include_usage=ask.include_usage), dropped)
+    return Prepared(request, Translating(upstream, caller, fitted, include_usage=ask.include_usage), dropped)
 
 
 def check_available(provider: Provider) -> None:
@@ -104,17 +105,19 @@ def _check_strict(ask: Ask, dropped: tuple[str, ...], provider: Provider) -> Non
 
 def _translate(
     ask: Ask, caller: Dialect, target: Target, upstream: Dialect
-) -> tuple[bytes, list[tuple[str, str]], tuple[str, ...]]:
+) -> tuple[bytes, list[tuple[str, str]], tuple[str, ...], Fitted]:
+    quirks = target.provider.row.quirks
     request = caller.parse_request(ask.body, model=ask.model, stream=ask.stream)
     # The usage of a translated stream is always needed; the caller's renderer knows whether to show it.
     request = replace(request, model=target.model, stream=ask.stream, include_usage=ask.stream)
+    fitted = fit_tools(request, upstream.name, quirks)
     try:
-        rendered = upstream.render_request(request, quirks=target.provider.row.quirks)
+        rendered = upstream.render_request(fitted.request, quirks=quirks)
     except BadRequest as error:
         if error.param is not None:  # a neutral name, where it is not a path of the caller's already
             error.param = caller.field_names.get(error.param, error.param)
         raise
-    dropped = caller_names(rendered.dropped, caller.field_names)
+    dropped = caller_names(rendered.dropped + fitted.dropped, caller.field_names)
     _check_strict(ask, dropped, target.provider)
     headers = upstream_headers(target.provider, list(rendered.headers.items()))
-    return orjson.dumps(rendered.body), headers, dropped
+    return orjson.dumps(rendered.body), headers, dropped, fitted

@@ -15,10 +15,11 @@ from gateway.calls.answer import Headers
 from gateway.calls.tally import Tally
 from gateway.exchange import Exchange
 from gateway.upstream import UpstreamResponse
-from wire.dialect import Dialect, Facts, Meter
+from wire.dialect import Dialect, Facts, Meter, StreamParser, StreamRenderer
 from wire.errors import GatewayError, UpstreamError, UpstreamMalformed, UpstreamTruncated
-from wire.neutral import Stamp
+from wire.neutral import Stamp, StreamEvent
 from wire.sse import SseEvent, SseSplitter, encode_comment
+from wire.tool_fitting import Fitted, StreamRestorer, restore_response
 from wire.translation import caller_names
 
 Clock = Callable[[], float]
@@ -73,20 +74,25 @@ class Passing:
 class Translating:
     """Two dialects, through the neutral model."""
 
-    def __init__(self, upstream: Dialect, caller: Dialect, *, include_usage: bool) -> None:
+    def __init__(self, upstream: Dialect, caller: Dialect, fitted: Fitted, *, include_usage: bool) -> None:
         self._upstream = upstream
         self._caller = caller
+        self._fitted = fitted
         self._include_usage = include_usage
         self.parse_error = upstream.parse_error
 
     def whole(self, raw: bytes, stamp: Stamp, tally: Tally) -> tuple[bytes, tuple[str, ...]]:
         answer = self._upstream.parse_response(json_object(raw))
         tally.take_response(answer)
+        if self._fitted.changed:
+            answer = restore_response(answer, self._fitted)
         rendered = self._caller.render_response(answer, stamp)
         return orjson.dumps(rendered.body), caller_names(rendered.dropped, {})
 
     def stream(self, stamp: Stamp, tally: Tally) -> Stream:
-        return _Translation(self._upstream, self._caller, stamp, tally, include_usage=self._include_usage)
+        renderer = self._caller.stream_renderer(stamp, include_usage=self._include_usage)
+        restorer = StreamRestorer(self._fitted) if self._fitted.changed else None
+        return _Translation(self._upstream.stream_parser(), renderer, tally, restorer)
 
 
 def json_object(raw: bytes) -> dict[str, Any]:
@@ -127,10 +133,13 @@ class _PassThrough:
 class _Translation:
     """Parse to neutral events, render them in the caller's dialect."""
 
-    def __init__(self, upstream: Dialect, caller: Dialect, stamp: Stamp, tally: Tally, *, include_usage: bool) -> None:
+    def __init__(
+        self, parser: StreamParser, renderer: StreamRenderer, tally: Tally, restorer: StreamRestorer | None
+    ) -> None:
+        self._parser = parser
+        self._renderer = renderer
         self._tally = tally
-        self._parser = upstream.stream_parser()
-        self._renderer = caller.stream_renderer(stamp, include_usage=include_usage)
+        self._restorer = restorer
 
     def feed(self, event: SseEvent, now: float) -> bytes:
         if event.data is None:
@@ -139,7 +148,7 @@ class _Translation:
         self._tally.take_events(events, now)
         if self._tally.failed is not None:
             return b""
-        return b"".join([self._renderer.feed(item) for item in events])
+        return self._render(events)
 
     def close(self, now: float) -> bytes:
         events = self._parser.close()
@@ -148,13 +157,18 @@ class _Translation:
             return b""
         if not self._tally.ended:
             raise UpstreamTruncated("The upstream's stream ended before its answer was whole")
-        out = b"".join([self._renderer.feed(item) for item in events])
+        out = self._render(events)
         lost = self._tally.lost = caller_names(self._renderer.dropped, {})
         comment = encode_comment("tollgate-dropped: " + ", ".join(lost)) if lost else b""
         return out + comment + self._renderer.close()
 
     def failed(self, error: GatewayError) -> bytes:
         return self._renderer.error(error)
+
+    def _render(self, events: list[StreamEvent]) -> bytes:
+        if self._restorer is not None:
+            events = self._restorer.feed(events)
+        return b"".join([self._renderer.feed(item) for item in events])
 
 
 async def _events(response: UpstreamResponse, heard: Callable[[], None]) -> AsyncIterator[list[SseEvent]]:

@@ -59,7 +59,7 @@ def _message(content: list[dict[str, Any]], stop: str | None) -> dict[str, Any]:
     }
 
 
-def _message_stream(content: list[dict[str, Any]], stop: str) -> Answer:
+def message_stream(content: list[dict[str, Any]], stop: str) -> Answer:
     events: list[dict[str, Any]] = [{"type": "message_start", "message": _message([], None)}, {"type": "ping"}]
     for index, block in enumerate(content):
         events += _block_events(index, block)
@@ -127,9 +127,9 @@ ANTHROPIC = Script(
     path="/v1/messages",
     stream_path="/v1/messages",
     first=whole(_message(_BLOCKS, "tool_use")),
-    first_streamed=_message_stream(_BLOCKS, "tool_use"),
+    first_streamed=message_stream(_BLOCKS, "tool_use"),
     second=whole(_message([{"type": "text", "text": ANSWER}], "end_turn")),
-    second_streamed=_message_stream([{"type": "text", "text": ANSWER}], "end_turn"),
+    second_streamed=message_stream([{"type": "text", "text": ANSWER}], "end_turn"),
     shows_thinking=True,
     call_ids=ANTHROPIC_IDS,
     check=_check_anthropic,

@@ -61,6 +61,11 @@ def _chat_call(at: int, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     return {"id": CHAT_IDS[at], "type": "function", "function": {"name": name, "arguments": compact(arguments)}}
 
 
+def chat_call(name: str) -> Answer:
+    """An answer that calls this tool."""
+    return _chat({"content": None, "tool_calls": [_chat_call(0, name, {})]}, "tool_calls")
+
+
 _CHAT_CALLS = [_chat_call(0, "get_tide", TIDE_ARGUMENTS), _chat_call(1, "get_chart", CHART_ARGUMENTS)]
 
 

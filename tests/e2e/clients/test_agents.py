@@ -22,6 +22,8 @@ from tests.e2e.clients.agents import (
     RESULT,
     Agent,
 )
+from tests.e2e.clients.anthropic_upstream import message_stream
+from tests.e2e.clients.chat_upstreams import chat_call
 from tests.e2e.clients.conftest import Place
 from tests.e2e.clients.conversation import SAID
 from tests.e2e.clients.script import Script, whole
@@ -46,10 +48,10 @@ LOST: dict[tuple[str, str], set[str]] = {
         (CLAUDE_CODE_PROBE.name, name): {"metadata.user_id"} for name in ("openai", "openrouter", "responses", "gemini")
     },
     (CODEX.name, "openai"): _CODEX_LOST | {"input[3]"},
-    (CODEX.name, "openrouter"): _CODEX_LOST | {"tools[36]"},
+    (CODEX.name, "openrouter"): _CODEX_LOST | {"tools[36].format"},
     (CODEX.name, "anthropic"): _CODEX_LOST
-    | {"input[3]", "tools[36]", "service_tier", "text.verbosity", "prompt_cache_key"},
-    (CODEX.name, "gemini"): _CODEX_LOST | {"input[3]", "tools[36]", "text.verbosity", "prompt_cache_key"},
+    | {"input[3]", "tools[36].format", "service_tier", "text.verbosity", "prompt_cache_key"},
+    (CODEX.name, "gemini"): _CODEX_LOST | {"input[3]", "tools[36].format", "text.verbosity", "prompt_cache_key"},
     (GEMINI_CLI.name, "openai"): _GEMINI_LOST
     | {"contents[3].parts[1].is_error", "generationConfig.topK", "generationConfig.thinkingConfig.thinkingBudget"},
     (GEMINI_CLI.name, "openrouter"): _GEMINI_LOST | {"contents[3].parts[1].is_error"},
@@ -234,6 +236,39 @@ def test_tokens_are_counted_for_every_upstream(place: Place, agent: Agent, scrip
     assert (counted.json()[field] == 4321) is native
     assert counted.json()[field] > 20
     assert counted.headers.get("x-tollgate-estimated") == (None if native else "1")
+
+
+def test_codex_patches_files_by_a_tool_of_free_text_anywhere(place: Place) -> None:
+    patch = '*** Begin Patch\n*** Update File: a.py\n+print("부산")\n*** End Patch'
+    call = {"type": "tool_use", "id": "toolu_01P", "name": "apply_patch", "input": {"input": patch}}
+    place.upstream.forget()
+    place.upstream.on("/v1/messages", message_stream([call], "tool_use"))
+    events = list(_events(_post(place, CODEX, SCRIPTS["anthropic"])))
+    (item,) = (event["item"] for event in events if event["type"] == "response.output_item.done")
+    assert (item["type"], item["name"], item["call_id"]) == ("custom_tool_call", "apply_patch", "toolu_01P")
+    assert item["input"] == patch
+    assert "".join(event["delta"] for event in events if event["type"].endswith("tool_call_input.delta")) == patch
+    (offered,) = (tool for tool in place.upstream.calls[0].json["tools"] if tool["name"] == "apply_patch")
+    assert offered["input_schema"]["required"] == ["input"]
+
+
+def test_a_name_that_is_too_long_for_the_upstream_comes_back_whole(place: Place) -> None:
+    name = "mcp__plugin_" + "x" * 80
+    body = {
+        "model": SCRIPTS["openai"].asked,
+        "max_tokens": 100,
+        "messages": [{"role": "user", "content": "go"}],
+        "tools": [{"name": name, "input_schema": {"type": "object"}}],
+    }
+    place.play(SCRIPTS["openai"], stream=False)
+    place.deployment.post("/v1/messages", body)
+    (offered,) = place.upstream.calls[0].json["tools"]
+    sent = offered["function"]["name"]
+    assert re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", sent)
+    place.upstream.forget()
+    place.upstream.on("/v1/chat/completions", chat_call(sent))
+    (block,) = place.deployment.post("/v1/messages", body).json()["content"]
+    assert (block["type"], block["name"]) == ("tool_use", name)
 
 
 @pytest.mark.parametrize(
