@@ -47,6 +47,7 @@ class Library:
         assert self._child.stdin is not None
         assert self._child.stdout is not None
         self._child.stdin.close()
+        self._child.terminate()  # nothing of it is needed any more
         self._child.wait(20)
         self._child.stdout.close()
 
