@@ -23,6 +23,7 @@ from wire.dialects.openai_chat import DIALECT as CHAT
 from wire.dialects.openai_responses import DIALECT as RESPONSES
 from wire.errors import BadRequest
 from wire.neutral import Choice, Finish, Request, Response, Stamp
+from wire.tool_fitting import fit_tools
 from wire.translation import caller_names
 
 Verdict = Literal["✓", "≈", "◐", "○", "✕", "·", "Σ", "‼"]
@@ -91,12 +92,13 @@ def _request_cell(probe: RequestProbe, caller: Dialect, upstream: Dialect) -> Ce
     wanted = probe.read(asked)
     if said is None or not wanted or probe.read(said) != wanted:
         return Cell("·")
+    fitted = fit_tools(structs.replace(said, model=MODELS[upstream.name]), upstream.name, _QUIRKS)
     try:
-        rendered = upstream.render_request(structs.replace(said, model=MODELS[upstream.name]), quirks=_QUIRKS)
+        rendered = upstream.render_request(fitted.request, quirks=_QUIRKS)
     except BadRequest:
         return Cell("✕")
     got = probe.read(_parsed(upstream, rendered.body))
-    named = caller_names(rendered.dropped, caller.field_names)
+    named = caller_names(rendered.dropped + fitted.dropped, caller.field_names)
     return Cell(_verdict(wanted, got, named=bool(named)), named)
 
 

@@ -273,7 +273,7 @@ def _tools() -> Iterator[RequestProbe]:
     yield _offer("function", _WEATHER, lambda tool: (tool.name, tool.description, tool.parameters))
     strict = structs.replace(_WEATHER, strict=True)
     yield _offer("strict schema", strict, lambda tool: tool.strict)
-    yield _offer("free-text tool", _SHELL, lambda tool: tool.kind == "custom" and tool.name)
+    yield _offer("free-text tool", _SHELL, lambda tool: (tool.name, tool.kind))
     cached = structs.replace(_WEATHER, cache=CacheMark())
     yield _offer("cache mark on a tool", cached, lambda tool: tool.cache is not None)
     yield RequestProbe("Tools", "web search by the provider", _searching, _searches)
