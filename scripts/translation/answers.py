@@ -145,7 +145,7 @@ def _usages() -> Iterator[AnswerProbe]:
     )
 
 
-def _counted(label: str, names: tuple[str, ...], **counts: int) -> AnswerProbe:
+def _counted(label: str, names: tuple[str, ...], **counts: Any) -> AnswerProbe:
     usage = Usage(input=10, output=5, **counts)
 
     def read(answer: Response) -> Any:
@@ -205,8 +205,8 @@ def next_turn(dialect: DialectName, answer: dict[str, Any]) -> dict[str, Any]:
                 for block in answer["content"]
                 if block["type"] == "tool_use"
             ]
-            said = {"role": "user", "content": [*results, {"type": "text", "text": "Hello"}]}
-            first = {"role": "user", "content": "Hello"}
+            said: dict[str, Any] = {"role": "user", "content": [*results, {"type": "text", "text": "Hello"}]}
+            first: dict[str, Any] = {"role": "user", "content": "Hello"}
             return {"max_tokens": 100, "messages": [first, {"role": "assistant", "content": answer["content"]}, said]}
         case "gemini":
             content = answer["candidates"][0]["content"]
@@ -215,8 +215,8 @@ def next_turn(dialect: DialectName, answer: dict[str, Any]) -> dict[str, Any]:
                 for call in (part.get("functionCall") for part in content["parts"])
                 if call
             ]
-            first = {"role": "user", "parts": [{"text": "Hello"}]}
-            return {"contents": [first, content, {"role": "user", "parts": [*results, {"text": "Hello"}]}]}
+            asked: dict[str, Any] = {"role": "user", "parts": [{"text": "Hello"}]}
+            return {"contents": [asked, content, {"role": "user", "parts": [*results, {"text": "Hello"}]}]}
 
 
 def _chat_results(answer: dict[str, Any]) -> list[dict[str, Any]]:
