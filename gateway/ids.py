@@ -2,7 +2,9 @@
 
 RFC 9562 section 6.2, method 3: the 12 bits after the millisecond are its fraction. A clock that stands still or jumps
 back does not turn the order around: the last timestamp is then counted on by its smallest step (a 4096th of a
-millisecond), which also keeps two ids of one process apart without their random part.
+millisecond), which also keeps two ids of one process apart without their random part. Only a clock that went back by
+more than half a day is followed: it had been wrong before, and the ledger takes no time of a day ahead. The random part
+then has to do.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import os
 import threading
 import time
 
+_FOLLOW_BACK = (12 * 3_600_000) << 12  # in steps of a stamp
 _POOL_BYTES = 4096
 _RANDOM_BYTES = 8
 _VERSION = 0x7 << 76
@@ -33,7 +36,9 @@ class _Source:
 
     def next(self, now_ns: int) -> int:
         with self._lock:
-            stamp = max((now_ns << 12) // 1_000_000, self._last + 1)  # milliseconds, 12 binary places
+            stamp = (now_ns << 12) // 1_000_000  # milliseconds, 12 binary places
+            if self._last - stamp <= _FOLLOW_BACK:
+                stamp = max(stamp, self._last + 1)
             self._last = stamp
             start = self._used
             if start >= len(self._pool):
@@ -49,7 +54,8 @@ os.register_at_fork(after_in_child=_source.reset)
 
 
 def uuid7(now_ns: int | None = None) -> str:
-    """A new id in the usual 8-4-4-4-12 form; greater than every earlier one of this process.
+    """A new id in the usual 8-4-4-4-12 form; greater than every earlier one of this process,
+    unless the clock went back by more than half a day.
 
     `now_ns` replaces the wall clock (nanoseconds since the epoch).
     """

@@ -30,6 +30,14 @@ def test_a_clock_that_jumps_back_does_not_turn_the_order_around() -> None:
     assert uuid.UUID(made[2]).int >> 80 == now // 1_000_000
 
 
+def test_a_clock_that_was_days_ahead_for_a_moment_is_not_believed_for_ever() -> None:
+    now, day = time.time_ns(), 86_400_000_000_000
+    uuid7(now + 26 * day)
+    made = [uuid7(now), uuid7(now), uuid7(now - 1)]
+    assert {uuid.UUID(each).int >> 80 for each in made} == {now // 1_000_000}
+    assert made == sorted(set(made))
+
+
 def test_threads_never_get_the_same_id() -> None:
     made: list[list[str]] = [[] for _ in range(4)]
 
