@@ -75,6 +75,7 @@ class GatewayProcess(Process):
     def __init__(self, arguments: list[str], log: Path, environment: dict[str, str]) -> None:
         super().__init__("gateway", arguments, log, environment)
         self.port = 0
+        self.serving = False  # between `serve` and `kill` or `stop`
 
     @property
     def url(self) -> str:
@@ -92,6 +93,15 @@ class GatewayProcess(Process):
 
         self.port = int(until(port, "the gateway listens", START_SECONDS))
         until(self._ready, "the gateway is ready", START_SECONDS)
+        self.serving = True
+
+    def stop(self) -> None:
+        self.serving = False
+        super().stop()
+
+    def kill(self) -> None:
+        self.serving = False
+        super().kill()
 
     def _ready(self) -> bool:
         self._check()

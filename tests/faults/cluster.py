@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tests.faults.sizes import SIZE
 from tests.replay import Upstream
 from usage_contract.spool import segment_path, segments
 
+Death = tuple[float, float]  # some gateways died between these two moments
 STREAM = "tollgate:usage"
 _numbers = itertools.count(1)  # of loads, also of other clusters on the same upstream
 
@@ -83,8 +85,15 @@ class Cluster(Deployment):
             process.stop() if process.running else process.kill()
 
     def urls(self) -> Sequence[str]:
-        """Where the gateways that run are."""
-        return [gateway.url for gateway in self.gateways if gateway.running]
+        """Where the gateways that serve are."""
+        return [gateway.url for gateway in self.gateways if gateway.serving]
+
+    def kill(self, *gateways: GatewayProcess) -> Death:
+        """SIGKILL of all of them, in this order."""
+        began = time.monotonic()
+        for gateway in gateways:
+            gateway.kill()
+        return began, time.monotonic()
 
     def load(self, **options: Any) -> Load:
         """Calls on the running gateways, as many as this form of the tests makes, under a label of their own."""

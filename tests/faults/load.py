@@ -30,6 +30,7 @@ ALIASES: dict[str, Any] = {
         "provider": "solar",
         "model": "solar-refuses",
         "fallbacks": [{"provider": "openai", "model": "gpt-4o-mini"}],
+        "pricing": {"input_price_per_million": "1", "output_price_per_million": "2"},
     }
 }
 
@@ -117,8 +118,8 @@ class Made:
 class Load:
     """`with Load(...) as load:` begins at once, in a thread; leaving the block waits for the last call.
 
-    `gateways` is asked for each call anew. `seconds`: the starts are spread over that long; 0: as fast as `at_once`
-    allows. `leave` makes every caller hang up at that point.
+    `gateways` is asked for each call anew; while there is none, calls wait. `seconds`: the starts are spread over that
+    long; 0: as fast as `at_once` allows. `leave` makes every caller hang up at that point.
     """
 
     label: str
@@ -162,7 +163,8 @@ class Load:
         return sum(not each.ended for each in self.made if gateway in (None, each.gateway))
 
     async def _run(self) -> None:
-        limits = httpx.Limits(max_connections=self.at_once * 4, max_keepalive_connections=self.at_once)
+        # Idle connections are closed here first: one that the server closes meanwhile would count as cut.
+        limits = httpx.Limits(max_connections=self.at_once * 4, keepalive_expiry=2)
         gate = asyncio.Semaphore(self.at_once)
         began = time.monotonic()
         async with httpx.AsyncClient(timeout=self.timeout, limits=limits) as client, asyncio.TaskGroup() as group:
@@ -175,7 +177,8 @@ class Load:
                 task.add_done_callback(lambda _: gate.release())
 
     async def _one(self, client: httpx.AsyncClient, number: int, shape: Shape, key: str) -> None:
-        gateways = self.gateways()
+        while not (gateways := self.gateways()):  # noqa: ASYNC110 - they are started by another thread
+            await asyncio.sleep(0.02)
         made = Made(f"call-{self.label}-{number}", shape, gateways[number % len(gateways)], time.monotonic())
         self.made.append(made)
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -27,29 +26,24 @@ def test_one_killed_under_load_and_started_again(cluster: Cluster, note: Note) -
     with cluster.load() as load:
         for number in range(SIZE.rounds):
             load.reached((number + 0.4) / (SIZE.rounds + 0.2))
-            deaths.append(time.monotonic())
-            victim.kill()
+            deaths.append(cluster.kill(victim))
             victim.serve()
             victims.add(victim.url)
     counts = judge(cluster, load, "1 gateway killed, restarted", seconds=SIZE.settle, deaths=deaths)
     note(counts)
     assert all(made.outcome == "answered" for made in load.made if made.gateway not in victims)
-    assert counts.cut + counts.refused <= SIZE.rounds * 3 * SIZE.at_once
+    assert counts.cut + counts.refused <= SIZE.rounds * SIZE.at_once
 
 
 def test_all_killed_at_once(cluster: Cluster, note: Note) -> None:
-    before = cluster.urls()
-    with cluster.load(gateways=lambda: cluster.urls() or before, seconds=4) as load:
-        load.reached(0.3)
-        deaths = [time.monotonic()]
-        for gateway in cluster.gateways:
-            gateway.kill()
-        deaths.append(time.monotonic())
+    with cluster.load(seconds=SIZE.trouble) as load:
+        load.reached(0.4)
+        deaths = [cluster.kill(*cluster.gateways)]
         for gateway in cluster.gateways:
             gateway.serve()
     counts = judge(cluster, load, "1 all gateways killed", seconds=SIZE.settle, deaths=deaths)
     note(counts)
-    assert counts.answered > SIZE.calls * 0.3
+    assert counts.answered >= SIZE.calls - SIZE.at_once
 
 
 def test_one_removed_for_ever_with_a_full_spool(cluster: Cluster, package_servers: Servers, note: Note) -> None:
@@ -59,8 +53,7 @@ def test_one_removed_for_ever_with_a_full_spool(cluster: Cluster, package_server
     with cluster.load() as load:
         load.reached(0.8)
         assert cluster.spooled() > 0
-        deaths = [time.monotonic()]
-        victim.kill()
+        deaths = [cluster.kill(victim)]
     redis.resume()
     counts = judge(cluster, load, "1 gateway gone for ever, spool full", seconds=SIZE.settle, deaths=deaths)
     note(counts)
@@ -99,17 +92,16 @@ def test_the_unsynced_tail_is_lost_with_the_machine(crashing: tuple[Cluster, Pat
     cluster, notes, interval = crashing
     with cluster.load(seconds=max(3.0, SIZE.calls / 150)) as load:
         load.reached(0.6)
-        death = time.monotonic()
-        cluster.gateway.kill()
+        death, dead = cluster.kill(cluster.gateway)
         cut = _cut_to_the_last_fsync(cluster, notes)
         cluster.gateway.serve()
     young = death - interval / 1000 - _SCHEDULING
 
     def may_lack(call: Call) -> bool:
-        return interval > 0 and young <= call.at <= death
+        return interval > 0 and young <= call.at <= dead
 
     def may_be_lost(made: Made) -> bool:
-        return made.started <= death and made.ended >= (young if interval else death - _SCHEDULING)
+        return made.started <= dead and made.ended >= (young if interval else death - _SCHEDULING)
 
     counts = judge(
         cluster,

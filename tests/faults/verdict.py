@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ledger.engine import make_engine
-from tests.faults.cluster import Cluster
+from tests.faults.cluster import Cluster, Death
 from tests.faults.load import MARKER, Load, Made
 from tests.replay import Call
 from usage_worker.verify import verify
@@ -78,19 +78,21 @@ def judge(
     case: str,
     *,
     seconds: float,
-    deaths: Sequence[float] = (),
+    deaths: Sequence[Death] = (),
     may_lack: Callable[[Call], bool] = lambda _call: False,
     may_be_lost: Callable[[Made], bool] | None = None,
 ) -> Counts:
     """Wait until all is settled, then assert what the ledger promises.
 
-    `deaths` are the moments at which gateways died. `may_lack` says which accepted calls a played crash of the machine
+    `deaths` are when gateways died. `may_lack` says which accepted calls a played crash of the machine
     may have cost their row, `may_be_lost` which calls may be `lost` rows: by default those in flight at a death.
     """
     cluster.settled(seconds)
     asked, written = accepted(cluster, load), rows(cluster, load)
     by_marker = {made.marker: made for made in load.made}
-    in_flight = may_be_lost or (lambda made: any(made.started <= death <= made.ended + _AFTERWARDS for death in deaths))
+    in_flight = may_be_lost or (
+        lambda made: any(made.started <= end and began <= made.ended + _AFTERWARDS for began, end in deaths)
+    )
     problems: list[str] = []
     unasked = missing = 0
     for marker, made in by_marker.items():
