@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from redis import Redis
 
 from tests.replay import Upstream
@@ -22,7 +23,10 @@ from tests.services import (
 )
 
 # On a busy machine any example may be slow; how long one takes is not what these tests are about.
-settings.register_profile("tollgate", deadline=None)
+# Nor may it depend on chance in CI: there every run tries the same examples.
+settings.register_profile(
+    "tollgate", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=bool(os.environ.get("CI"))
+)
 settings.load_profile("tollgate")
 
 
