@@ -26,6 +26,7 @@ from gateway.admission.in_memory import InMemory
 from gateway.admission.in_redis import InRedis
 from gateway.calls import Calls
 from gateway.calls.allowance import Allowance
+from gateway.calls.playground import Playground
 from gateway.catalogue import Catalogue, catalogue_path
 from gateway.discovery import Discovery
 from gateway.express import Express, Inference, Lanes, error_headers, plain_error
@@ -112,6 +113,7 @@ class _Machine:
             objects=self._objects,
             policies=accounts.policies,
             allowance=Allowance(self._desk, known, metrics, settings.admission),
+            doors={"playground": Playground(known)},
             upstream=self._upstream,
             limits=settings.upstream,
             max_body_bytes=settings.max_body_bytes,

@@ -18,7 +18,7 @@ from gateway.exchange import CallerGone, Exchange, Message, Receive, Scope, Send
 from gateway.ids import uuid7
 from gateway.observability.logs import access
 from gateway.observability.metrics import Metrics
-from gateway.surfaces import Surface
+from gateway.surfaces import DoorSurface, Surface
 from wire.errors import GatewayError, TooLarge, Unauthenticated
 
 _log = logging.getLogger(__name__)
@@ -87,6 +87,8 @@ class Inference:
         except GatewayError as error:
             if isinstance(error, Unauthenticated):
                 self._metrics.auth_failures.labels(error.code or "invalid_key").inc()
+            if isinstance(surface, DoorSurface):
+                error = surface.dialect.told(error)
             body = orjson.dumps(surface.dialect.render_error(error))
             await exchange.respond(error.status, error_headers(error), body)
         except CallerGone:

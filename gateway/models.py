@@ -142,6 +142,19 @@ class Models:
         entry = self._entry(target.provider, target.model)
         return entry.max_output_tokens if entry else None
 
+    def context_window(self, target: Target) -> int | None:
+        """The most tokens that a call of the target may hold, where that is known."""
+        if target.alias is not None and target.alias.context_window is not None:
+            return target.alias.context_window
+        entry = self._entry(target.provider, target.model)
+        return entry.context_window if entry else None
+
+    def is_known(self, target: Target) -> bool:
+        """Whether anybody has said of the model that it exists: an alias, the catalogue or a price, not the caller."""
+        if target.alias is not None or self.price(target) is not None:
+            return True
+        return self._entry(target.provider, target.model) is not None
+
     def listing(self) -> list[ListedModel]:
         """Every model that can be named here, by provider, aliases first."""
         rows = [self._target_row(self._table.resolve(name)[0]) for name in self._aliases]
@@ -158,20 +171,18 @@ class Models:
     def find(self, asked: str) -> ListedModel:
         """The row of a model under any name that means it. Raises NotFound, for an id that nobody lists too."""
         target = self._table.resolve(asked)[0]
-        if target.alias is None and self._entry(target.provider, target.model) is None and self.price(target) is None:
+        if not self.is_known(target):
             raise NotFound(f"Model '{asked}' is not listed here", param="model", code="model_not_found")
         return self._target_row(target)
 
     def _target_row(self, target: Target) -> ListedModel:
-        entry = self._entry(target.provider, target.model)
-        own = target.alias.context_window if target.alias is not None else None
         price = self.price(target)
         return ListedModel(
             id=target.asked,
             provider=target.provider.name,
             created=self._created,
             unavailable_reason=self.unavailable(target.provider),
-            context_window=own or (entry.context_window if entry else None),
+            context_window=self.context_window(target),
             max_output_tokens=self.output_cap(target),
             pricing=None if price is None else to_config(price),
         )

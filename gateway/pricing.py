@@ -133,6 +133,10 @@ class Rates:
         """Pico-dollars for the tokens of `usage`."""
         return self._input.cost(usage.input, usage) + self._output.cost(usage.output, usage)
 
+    def output_cost(self, usage: UsageCounts) -> int:
+        """Pico-dollars for the generated tokens of `usage`."""
+        return self._output.cost(usage.output, usage)
+
     def over(self, base: Rates) -> Rates:
         """These rates where they are set, else `base`'s."""
         return Rates(**{name: _first(getattr(self, name), getattr(base, name)) for name in RATE_NAMES})
@@ -209,12 +213,7 @@ CONFIG_AMOUNTS: Final[Mapping[str, str]] = {
 
 def cost_pico(price: Price, usage: UsageCounts) -> int:
     """Pico-dollars for `usage` at the price's standard rates (call `for_tier` first)."""
-    rates = price.rates
-    total = usage.input
-    for tier in price.tiers:
-        if total > tier.above:
-            rates = tier.rates
-    cost = rates.cost(usage)
+    cost = _rates_due(price, usage).cost(usage)
     if price.per_web_search and usage.web_searches:
         cost += pico_from_decimal(price.per_web_search * usage.web_searches)
     if price.per_image and usage.images:
@@ -225,6 +224,23 @@ def cost_pico(price: Price, usage: UsageCounts) -> int:
         milliseconds = max(round(usage.seconds * 1000), price.minimum_audio_ms)
         cost += pico_from_decimal(price.per_audio_hour * milliseconds / _MILLISECONDS_PER_HOUR)
     return cost
+
+
+def output_cost_pico(price: Price, usage: UsageCounts) -> int:
+    """How much of `cost_pico` is for what was generated: output tokens and images."""
+    cost = _rates_due(price, usage).output_cost(usage)
+    if price.per_image and usage.images:
+        cost += pico_from_decimal(price.per_image * usage.images)
+    return cost
+
+
+def _rates_due(price: Price, usage: UsageCounts) -> Rates:
+    rates = price.rates
+    total = usage.input
+    for tier in price.tiers:
+        if total > tier.above:
+            rates = tier.rates
+    return rates
 
 
 def from_json(data: Mapping[str, Any]) -> Price:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wire.dialect import Dialect
+from wire.dialect import CallerFormat, Dialect, FrontDoor
 from wire.dialects.anthropic_messages import DIALECT as ANTHROPIC
 from wire.dialects.gemini import DIALECT as GEMINI
 from wire.dialects.openai_chat import DIALECT as OPENAI_CHAT
 from wire.dialects.openai_responses import DIALECT as RESPONSES
+from wire.front_doors.playground import DOOR as PLAYGROUND
 from wire.providers import Operation
 
 DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (OPENAI_CHAT, RESPONSES, ANTHROPIC, GEMINI)}
@@ -23,11 +24,23 @@ class ChatSurface:
     """
 
     path: str
-    dialect: Dialect
+    dialect: CallerFormat
     summary: str
     turns: str
     user_field: str | None = None
     stream: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DoorSurface(ChatSurface):
+    """A path of a front door: a format that no provider speaks, so that its calls are always translated.
+
+    Its name is the door's: by it the composition root gives it its `gateway.calls.door.Door`, and `auth.anonymous` lets
+    callers in. `session_field` is where the body names the session.
+    """
+
+    dialect: FrontDoor
+    session_field: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +75,7 @@ class CountSurface:
     stream: bool | None = False
 
 
-Surface = ChatSurface | ForwardSurface | CountSurface
+Surface = ChatSurface | ForwardSurface | CountSurface  # a DoorSurface is a ChatSurface
 
 
 def _gemini(version: str) -> tuple[Surface, ...]:
@@ -104,4 +117,7 @@ SURFACES: tuple[Surface, ...] = (
         "/v1/moderations", "moderations", "OpenAI moderations", "input", default_model="openai:omni-moderation-latest"
     ),
     ForwardSurface("/v1/rerank", "rerank", "Rerank documents (Cohere, Jina, Voyage, llama.cpp)", "query"),
+    DoorSurface(
+        "/api/chat/completions", PLAYGROUND, "Playground chat", "messages", "user_id", session_field="session_id"
+    ),
 )

@@ -1,4 +1,8 @@
-"""What every dialect package provides, and the small values that cross its border."""
+"""What every wire format provides, and the small values that cross its border.
+
+A format has two halves. A `CallerFormat` reads what callers ask and writes what they are told. A `Dialect` is that, and
+can also be spoken to providers. A `FrontDoor` is a caller's half alone: no provider speaks it.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct
 
 from wire.errors import GatewayError, UpstreamError
-from wire.neutral import DialectName, Request, Response, Stamp, StreamEvent, Usage
+from wire.neutral import DialectName, DoorName, FormatName, Request, Response, Stamp, StreamEvent, Usage
 from wire.sse import SseEvent
 
 
@@ -99,14 +103,42 @@ class Facts(Struct, frozen=True, kw_only=True):
     service_tier: str | None = None
 
 
-class Dialect(Protocol):
-    """One wire format. Every package in `wire/dialects/` exports `DIALECT`, an object of this shape."""
+class CallerFormat(Protocol):
+    """The caller's half of a wire format."""
 
-    name: DialectName
-    field_names: Mapping[str, str]  # neutral name -> the caller's field path; absent: the dialect has no such field
+    @property
+    def name(self) -> FormatName: ...
+
+    field_names: Mapping[str, str]  # neutral name -> the caller's field path; absent: the format has no such field
 
     def parse_request(self, body: dict[str, Any], *, model: str | None = None, stream: bool | None = None) -> Request:
         """Raises BadRequest naming the path. `model` and `stream` come from the URL in the gemini dialect."""
+
+    def render_response(self, response: Response, stamp: Stamp) -> Rendered: ...
+
+    def stream_renderer(self, stamp: Stamp, *, include_usage: bool = False) -> StreamRenderer: ...
+
+    def render_error(self, error: GatewayError) -> dict[str, Any]:
+        """The body for `error.status`."""
+
+
+class FrontDoor(CallerFormat, Protocol):
+    """A format that callers speak and no provider does. Every module in `wire/front_doors/` that is one exports `DOOR`.
+
+    `Stamp.served` is set whenever it renders an answer.
+    """
+
+    @property
+    def name(self) -> DoorName: ...
+
+    def told(self, error: GatewayError) -> GatewayError:
+        """The error as its clients know it: status and message may be others. Told twice, it is the same."""
+
+
+class Dialect(CallerFormat, Protocol):
+    """A format that providers speak too. Every package in `wire/dialects/` exports `DIALECT`, one of these."""
+
+    name: DialectName
 
     def render_request(self, request: Request, *, quirks: Quirks) -> Rendered:
         """`request.model` is already the upstream's name. Raises BadRequest for what must not be dropped (a part)."""
@@ -123,19 +155,12 @@ class Dialect(Protocol):
     def parse_response(self, body: dict[str, Any]) -> Response:
         """Raises UpstreamMalformed."""
 
-    def render_response(self, response: Response, stamp: Stamp) -> Rendered: ...
-
     def read_response(self, body: bytes) -> Facts:
         """Of a passed-through answer. Raises UpstreamMalformed when it is not JSON of this dialect."""
 
     def stream_parser(self) -> StreamParser: ...
 
-    def stream_renderer(self, stamp: Stamp, *, include_usage: bool = False) -> StreamRenderer: ...
-
     def meter(self, *, hide_usage: bool = False) -> Meter: ...
 
     def parse_error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
         """Classifies by status first. Header names are lower case. The message is scrubbed of credentials."""
-
-    def render_error(self, error: GatewayError) -> dict[str, Any]:
-        """The body for `error.status`."""

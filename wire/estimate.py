@@ -17,8 +17,8 @@ import msgspec
 
 from wire.neutral import (
     Audio,
-    DialectName,
     Document,
+    FormatName,
     Image,
     Media,
     Native,
@@ -87,10 +87,10 @@ def estimate_bytes(count: int) -> int:
     return math.ceil(count / _BYTES_PER_TOKEN)
 
 
-def estimate_request_tokens(request: Request, upstream: DialectName | None = None) -> int:
+def estimate_request_tokens(request: Request, upstream: FormatName | None = None) -> int:
     """About how many input tokens a request is: messages, tools, images and files. At least 1.
 
-    `upstream` is the dialect it is sent in, by default the one it came in: tools weigh differently.
+    `upstream` is the dialect it is sent in, by default what it came in: tools weigh differently.
     """
     upstream = upstream or request.dialect
     total = 0 if upstream == "gemini" else _PER_REQUEST + _PER_MESSAGE * len(request.messages)

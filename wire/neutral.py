@@ -13,6 +13,8 @@ field can be named in the caller's own terms.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -20,6 +22,8 @@ from msgspec import Struct
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 
 DialectName = Literal["openai_chat", "openai_responses", "anthropic_messages", "gemini"]
+DoorName = Literal["playground", "llm_server", "cpu_stack"]  # formats that callers speak and no provider does
+FormatName = DialectName | DoorName
 
 
 # --------------------------------------------------------------------------------------------- media and parts
@@ -225,7 +229,7 @@ class Reasoning(Struct, frozen=True, kw_only=True):
 class Request(Struct, frozen=True, kw_only=True):
     """One conversation turn asked of a model, whatever the dialect."""
 
-    dialect: DialectName  # the dialect it was parsed from
+    dialect: FormatName  # what it was parsed from
     model: str
     messages: tuple[Message, ...]
     tools: tuple[Tool | NativeTool, ...] = ()
@@ -337,12 +341,38 @@ class Response(Struct, frozen=True, kw_only=True):
     extra: dict[str, Any] = {}
 
 
+class Account(Struct, frozen=True, kw_only=True):
+    """What a whole answer used, cost and took. US dollars, exact; None: nobody knows the model's price. Times are
+    microseconds: `total_us` since the request came, `upstream_us` and `first_token_us` since it was sent on."""
+
+    usage: Usage
+    input_usd: Decimal | None
+    output_usd: Decimal | None
+    total_us: int
+    upstream_us: int
+    first_token_us: int | None = None  # of a stream
+
+
+class Served(Struct, frozen=True, kw_only=True):
+    """Who answers, for formats whose answers say so. `model` is the provider's own name of it.
+
+    `account` may be called once everything that the upstream sends has been read.
+    """
+
+    provider: str
+    model: str
+    session_id: str | None
+    account: Callable[[], Account]
+
+
 class Stamp(Struct, frozen=True, kw_only=True):
-    """What a rendered answer carries of ours: fixed once per call. `id` is bare hex; dialects add their prefix."""
+    """What a rendered answer carries of ours: fixed once per call, `served` once per attempt. `id` is bare hex; formats
+    add their prefix. `created` are Unix seconds. Front doors are given `served`, dialects need none."""
 
     id: str
     created: int
     model: str
+    served: Served | None = None
 
 
 # --------------------------------------------------------------------------------------------- stream events

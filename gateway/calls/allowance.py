@@ -265,7 +265,7 @@ def _parsed_estimate(ask: Ask, estimate: int) -> int:
     if not isinstance(ask.surface, ChatSurface):
         return estimate
     try:
-        request = ask.surface.dialect.parse_request(ask.body, model=ask.model, stream=ask.stream)
+        request = ask.request or ask.surface.dialect.parse_request(ask.body, model=ask.model, stream=ask.stream)
     except GatewayError:
         return estimate
     return estimate_request_tokens(request)

@@ -8,9 +8,10 @@ from typing import Any
 import orjson
 
 from gateway.exchange import Exchange
-from gateway.surfaces import CountSurface, ForwardSurface, Surface
+from gateway.surfaces import CountSurface, DoorSurface, ForwardSurface, Surface
 from wire.errors import BadRequest
 from wire.multipart import boundary_of, has_field, read_field
+from wire.neutral import Request
 from wire.rewriting import replace_top_level
 
 _MAX_TAG = 255
@@ -21,7 +22,8 @@ _OUTPUT_CAPS = ("max_completion_tokens", "max_tokens", "max_output_tokens", "max
 class Ask:
     """`raw` is the body as it came, `body` the same parsed (of a form: its text fields that matter here).
 
-    `strict`: what cannot be carried is an error. `output_cap`: most tokens of the answer, for estimates only.
+    `strict`: what cannot be carried is an error. `output_cap`: most tokens of the answer, for estimates only. `request`
+    is what a front door made of the body: it is sent instead.
     """
 
     surface: Surface
@@ -35,6 +37,7 @@ class Ask:
     include_usage: bool
     output_cap: int | None
     content_type: str = "application/json"
+    request: Request | None = None
 
 
 def read_ask(exchange: Exchange, surface: Surface, raw: bytes) -> Ask:
@@ -62,8 +65,8 @@ def read_ask(exchange: Exchange, surface: Surface, raw: bytes) -> Ask:
         body=body,
         model=model.strip(),
         stream=stream,
-        user=_named_user(body, surface.user_field),
-        session_id=_tag(exchange.header(b"x-session-id")),
+        user=_named(body, surface.user_field),
+        session_id=_session(exchange, body, surface),
         strict=strict,
         include_usage=isinstance(options, dict) and options.get("include_usage") is True,
         output_cap=_output_cap(body),
@@ -120,8 +123,13 @@ def _flag(body: dict[str, Any], name: str) -> bool:
     return bool(value)
 
 
-def _named_user(body: dict[str, Any], field: str | None) -> str | None:
-    """The user that the body names, at `user` or `metadata.user_id`."""
+def _session(exchange: Exchange, body: dict[str, Any], surface: Surface) -> str | None:
+    named = _named(body, surface.session_field) if isinstance(surface, DoorSurface) else None
+    return named or _tag(exchange.header(b"x-session-id"))
+
+
+def _named(body: dict[str, Any], field: str | None) -> str | None:
+    """The user or session that the body names, at `user`, `metadata.user_id` or the like."""
     if field is None:
         return None
     value: Any = body

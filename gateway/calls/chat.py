@@ -15,6 +15,7 @@ from gateway.accounts.provider_objects import ProviderObjects
 from gateway.calls.allowance import Allowance
 from gateway.calls.ask import Ask, read_ask
 from gateway.calls.counts import TokenCounts
+from gateway.calls.door import Doors, Visit
 from gateway.calls.forward import prepare_forward
 from gateway.calls.permitted import permitted
 from gateway.calls.pinning import pinned, references
@@ -26,12 +27,12 @@ from gateway.metering.settlement import Call, Metering
 from gateway.models import Models
 from gateway.routing.resolve import Target
 from gateway.settings import UpstreamSection
-from gateway.surfaces import ChatSurface, CountSurface, ForwardSurface, Surface
+from gateway.surfaces import ChatSurface, CountSurface, DoorSurface, ForwardSurface, Surface
 from gateway.upstream import Upstream
 from usage_contract.event import Caller
 from wire.dialects.gemini.array_framing import ArrayFraming
 from wire.errors import GatewayError
-from wire.estimate import estimate_tokens
+from wire.estimate import estimate_request_tokens, estimate_tokens
 from wire.neutral import Stamp
 
 
@@ -47,6 +48,7 @@ class Calls:
         objects: ProviderObjects,
         policies: PolicySource,
         allowance: Allowance,
+        doors: Doors,
         upstream: Upstream,
         limits: UpstreamSection,
         max_body_bytes: int,
@@ -57,6 +59,7 @@ class Calls:
         self._objects = objects
         self._policies = policies
         self._allowance = allowance
+        self._doors = doors
         self._upstream = upstream
         self._limits = limits
         self._max_body = max_body_bytes
@@ -73,6 +76,8 @@ class Calls:
         targets = await self._pinned(ask, user_id, targets)
         if isinstance(surface, CountSurface):
             return await self._counts.serve(exchange, ask, surface, targets[0])
+        if isinstance(surface, DoorSurface):
+            ask = await self._through_door(Visit(ask, user_id, targets), surface)
         if ask.stream and surface.dialect.name == "gemini" and exchange.query("alt") != "sse":
             exchange.framing = ArrayFraming()
         caller = Caller(
@@ -91,13 +96,21 @@ class Calls:
         )
         created = self._metering.clock() // 1_000_000_000
         stamp = Stamp(id=exchange.request_id.replace("-", ""), created=created, model=ask.model)
-        turn = Turn(exchange, ask, metered, stamp, estimate_tokens(ask.raw))
+        estimate = estimate_tokens(ask.raw) if ask.request is None else estimate_request_tokens(ask.request)
+        turn = Turn(exchange, ask, metered, stamp, estimate)
         targets = self._allowance.priced(targets)
         key, first = principal.key, targets[0]
         policy = self._policies.policy_for(key, user_id, first.model, first.provider.name, caller.tags)
         if not policy.limits and not policy.budgets:
             return await self._attempts(turn, targets)
         return await self._limited(turn, targets, policy)
+
+    async def _through_door(self, visit: Visit, surface: DoorSurface) -> Ask:
+        ask = visit.ask
+        request = surface.dialect.parse_request(ask.body, model=ask.model, stream=ask.stream)
+        if door := self._doors.get(surface.dialect.name):
+            request = await door.before(request, visit)
+        return replace(ask, request=request)
 
     async def _limited(self, turn: Turn, targets: Sequence[Target], policy: Policy) -> None:
         """Limits and budgets of a model or provider are those of the first target."""

@@ -16,7 +16,7 @@ from gateway.routing.providers import Provider
 from gateway.routing.resolve import Target
 from gateway.surfaces import DIALECTS, ChatSurface
 from gateway.upstream import UpstreamRequest
-from wire.dialect import Dialect
+from wire.dialect import CallerFormat, Dialect
 from wire.errors import BadRequest, NotReady
 from wire.providers import Operation
 from wire.tool_fitting import Fitted, fit_tools
@@ -32,8 +32,8 @@ PASSED_HEADERS: dict[str, tuple[bytes, ...]] = {
 
 
 def passed_headers(header: Callable[[bytes], str | None], dialect: str) -> list[tuple[str, str]]:
-    """The caller's headers that its dialect's list allows to go upstream."""
-    return [(name.decode(), value) for name in PASSED_HEADERS[dialect] if (value := header(name))]
+    """The caller's headers that its dialect's list allows to go upstream; none of a front door."""
+    return [(name.decode(), value) for name in PASSED_HEADERS.get(dialect, ()) if (value := header(name))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,13 @@ def prepare_chat(ask: Ask, surface: ChatSurface, target: Target, passed: list[tu
     check_available(provider)
     caller = surface.dialect
     if caller.name in provider.dialects:
-        body, added = caller.rewrite_request(
+        native = DIALECTS[caller.name]
+        body, added = native.rewrite_request(
             ask.raw, model=target.model, quirks=provider.row.quirks, include_usage=ask.stream
         )
         headers = upstream_headers(provider, passed)
-        request = UpstreamRequest("POST", chat_url(target, caller, ask.stream), headers, body, ask.stream)
-        return Prepared(request, Passing(caller, hide_usage=added), _refused_fields(ask, caller, provider))
+        request = UpstreamRequest("POST", chat_url(target, native, ask.stream), headers, body, ask.stream)
+        return Prepared(request, Passing(native, hide_usage=added), _refused_fields(ask, native, provider))
     upstream = DIALECTS[provider.dialects[0]]
     body, headers, dropped, fitted = _translate(ask, caller, target, upstream)
     request = UpstreamRequest("POST", chat_url(target, upstream, ask.stream), headers, body, ask.stream)
@@ -104,10 +105,10 @@ def _check_strict(ask: Ask, dropped: tuple[str, ...], provider: Provider) -> Non
 
 
 def _translate(
-    ask: Ask, caller: Dialect, target: Target, upstream: Dialect
+    ask: Ask, caller: CallerFormat, target: Target, upstream: Dialect
 ) -> tuple[bytes, list[tuple[str, str]], tuple[str, ...], Fitted]:
     quirks = target.provider.row.quirks
-    request = caller.parse_request(ask.body, model=ask.model, stream=ask.stream)
+    request = ask.request or caller.parse_request(ask.body, model=ask.model, stream=ask.stream)
     # The usage of a translated stream is always needed; the caller's renderer knows whether to show it.
     request = replace(request, model=target.model, stream=ask.stream, include_usage=ask.stream)
     fitted = fit_tools(request, upstream.name, quirks)

@@ -15,7 +15,7 @@ from gateway.calls.answer import Headers
 from gateway.calls.tally import Tally
 from gateway.exchange import Exchange
 from gateway.upstream import UpstreamResponse
-from wire.dialect import Dialect, Facts, Meter, StreamParser, StreamRenderer
+from wire.dialect import CallerFormat, Dialect, Facts, Meter, StreamParser, StreamRenderer
 from wire.errors import GatewayError, UpstreamError, UpstreamMalformed, UpstreamTruncated
 from wire.neutral import Stamp, StreamEvent
 from wire.sse import SseEvent, SseSplitter, encode_comment
@@ -74,7 +74,7 @@ class Passing:
 class Translating:
     """Two dialects, through the neutral model."""
 
-    def __init__(self, upstream: Dialect, caller: Dialect, fitted: Fitted, *, include_usage: bool) -> None:
+    def __init__(self, upstream: Dialect, caller: CallerFormat, fitted: Fitted, *, include_usage: bool) -> None:
         self._upstream = upstream
         self._caller = caller
         self._fitted = fitted

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Literal
 
+from msgspec.structs import replace
+
 from gateway.calls.allowance import Grant
 from gateway.calls.answer import JSON_HEADERS, STREAM_HEADERS, answer_headers
 from gateway.calls.ask import Ask
@@ -18,13 +20,13 @@ from gateway.metering.settlement import Attempt, Call, Outcome
 from gateway.observability.logs import describe
 from gateway.routing.resolve import Target
 from gateway.settings import UpstreamSection
-from gateway.surfaces import ForwardSurface
+from gateway.surfaces import DoorSurface, ForwardSurface
 from gateway.upstream import Upstream, UpstreamResponse
 from usage_contract.event import Status, UsageEvent
-from usage_contract.money import json_number
+from usage_contract.money import decimal_from_pico, json_number
 from wire.errors import GatewayError, UpstreamCredentials, UpstreamTimedOut
 from wire.estimate import estimate_bytes
-from wire.neutral import Stamp
+from wire.neutral import Account, Served, Stamp
 
 _ERROR_BODY_LIMIT = 1024 * 1024
 
@@ -81,32 +83,32 @@ class Trial:
 
     def settle(self, kind: Literal["final", "attempt"], error: GatewayError | None) -> UsageEvent:
         """Write the row of this attempt, once: later calls give back the first one's event."""
-        tally = self._tally
-        if error is None:
-            error = tally.failed
-        status: Status = "error" if error is not None else "success" if tally.ended else "cancelled"
-        first = tally.first_token_at
-        event = self._attempt.finish(
-            Outcome(
-                kind=kind,
-                status=status,
-                http_status=tally.http_status,
-                error_code=None if error is None else error.code or error.type,
-                finish_reason=tally.finish,
-                response_id=tally.response_id,
-                service_tier=tally.service_tier,
-                usage=tally.usage,
-                text_bytes=tally.text_bytes,
-                dropped=self._dropped + tally.lost,
-                first_token_us=None if first is None else round((first - self._sent_at) * 1e6),
-                duration_us=round((perf_counter() - self._sent_at) * 1e6),
-                overhead_us=round((self._sent_at - self._turn.exchange.started) * 1e6),
-            )
-        )
+        event = self._attempt.finish(self._outcome(kind, error or self._tally.failed))
         self._turn.exchange.notes = describe(event)
         if self._turn.grant is not None:
             self._turn.grant.note(event)
         return event
+
+    def _outcome(self, kind: Literal["final", "attempt"], error: GatewayError | None) -> Outcome:
+        """How the attempt stands now."""
+        tally = self._tally
+        status: Status = "error" if error is not None else "success" if tally.ended else "cancelled"
+        first = tally.first_token_at
+        return Outcome(
+            kind=kind,
+            status=status,
+            http_status=tally.http_status,
+            error_code=None if error is None else error.code or error.type,
+            finish_reason=tally.finish,
+            response_id=tally.response_id,
+            service_tier=tally.service_tier,
+            usage=tally.usage,
+            text_bytes=tally.text_bytes,
+            dropped=self._dropped + tally.lost,
+            first_token_us=None if first is None else round((first - self._sent_at) * 1e6),
+            duration_us=round((perf_counter() - self._sent_at) * 1e6),
+            overhead_us=round((self._sent_at - self._turn.exchange.started) * 1e6),
+        )
 
     @property
     def native(self) -> bool:
@@ -120,7 +122,7 @@ class Trial:
 
     def in_band(self, error: GatewayError) -> bytes:
         """The caller's dialect's error inside a stream that has begun."""
-        return self._turn.ask.surface.dialect.stream_renderer(self._turn.stamp).error(error)
+        return self._turn.ask.surface.dialect.stream_renderer(self._stamp()).error(error)
 
     async def _deliver(self, scope: asyncio.Timeout, response: UpstreamResponse) -> None:
         """A conversation comes as it was asked for; what is merely forwarded, as the upstream says."""
@@ -137,7 +139,7 @@ class Trial:
 
     async def _whole(self, response: UpstreamResponse) -> None:
         turn = self._turn
-        body, lost = self._prepared.way.whole(await response.read(), turn.stamp, self._tally)
+        body, lost = self._prepared.way.whole(await response.read(), self._stamp(), self._tally)
         self._dropped += lost
         cost = self.settle("final", None).cost_pico
         headers = JSON_HEADERS + self._headers()
@@ -147,9 +149,32 @@ class Trial:
 
     async def _stream(self, scope: asyncio.Timeout, response: UpstreamResponse) -> None:
         turn, tally = self._turn, self._tally
-        stream = self._prepared.way.stream(turn.stamp, tally)
+        stream = self._prepared.way.stream(self._stamp(), tally)
         headers = STREAM_HEADERS + self._headers()
         await relay_stream(turn.exchange, response, stream, tally, headers, perf_counter, lambda: self._heard(scope))
+
+    def _stamp(self) -> Stamp:
+        """What the answer carries of ours; of a front door also who serves it and, at its end, its account."""
+        turn = self._turn
+        if not isinstance(turn.ask.surface, DoorSurface):
+            return turn.stamp
+        provider, session_id = self.target.provider.name, turn.ask.session_id
+        served = Served(provider=provider, model=self.target.model, session_id=session_id, account=self._account)
+        return replace(turn.stamp, served=served)
+
+    def _account(self) -> Account:
+        """What the row of this attempt will say, once the answer has been read."""
+        outcome = self._outcome("final", self._tally.failed)
+        bill = self._attempt.bill(outcome)
+        upstream_us = outcome.duration_us or 0
+        return Account(
+            usage=bill.usage,
+            input_usd=None if bill.input_pico is None else decimal_from_pico(bill.input_pico),
+            output_usd=None if bill.output_pico is None else decimal_from_pico(bill.output_pico),
+            total_us=(outcome.overhead_us or 0) + upstream_us,
+            upstream_us=upstream_us,
+            first_token_us=outcome.first_token_us,
+        )
 
     def _headers(self) -> list[tuple[bytes, bytes]]:
         overhead_ms = (self._sent_at - self._turn.exchange.started) * 1000

@@ -17,7 +17,7 @@ from msgspec import structs
 
 from gateway.ids import uuid7
 from gateway.metering.spool import Spool
-from gateway.pricing import Price, cost_pico
+from gateway.pricing import Price, cost_pico, output_cost_pico
 from usage_contract.event import Caller, Intent, Status, Tokens, UsageEvent
 from usage_contract.money import pico_from_decimal
 from wire.estimate import estimate_bytes
@@ -63,6 +63,16 @@ class Outcome:
     first_token_us: int | None = None
     duration_us: int | None = None  # None: from the intent until now
     overhead_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What an attempt is charged, as its event will say it, apart for input and output: pico-dollars, None when the
+    price is unknown."""
+
+    usage: Usage
+    input_pico: int | None
+    output_pico: int | None
 
 
 class Metering:
@@ -158,6 +168,16 @@ class Attempt:
         """The event, once there is one."""
         return self._event
 
+    def bill(self, outcome: Outcome) -> Bill:
+        """What the event of this outcome would charge. Writes nothing."""
+        usage, _ = counted(self.intent, outcome)
+        due = _due(self._price, outcome, usage, self._service_tier)
+        total = _cost(due, usage)
+        if total is None:
+            return Bill(usage, None, None)
+        output = output_cost_pico(due, usage) if due is not None and total else 0
+        return Bill(usage, total - output, output)
+
     def finish(self, outcome: Outcome) -> UsageEvent:
         """Settle the attempt. Idempotent: the first outcome counts. Synchronous, and it never raises."""
         if self._event is None:
@@ -187,7 +207,7 @@ def event_of(
     """The event of an intent and its outcome."""
     usage, estimated = counted(intent, outcome)
     service_tier = outcome.service_tier or usage.service_tier
-    due = None if price is None else price.for_tier(service_tier or requested_tier)
+    due = _due(price, outcome, usage, requested_tier)
     duration = outcome.duration_us
     return UsageEvent(
         event_id=intent.event_id,
@@ -285,6 +305,11 @@ def tokens_of(usage: Usage) -> Tokens:
 
 
 _NOTHING: Final = Usage()
+
+
+def _due(price: Price | None, outcome: Outcome, usage: Usage, requested_tier: str | None) -> Price | None:
+    """The price under the tier that served, else under the one that was asked for."""
+    return None if price is None else price.for_tier(outcome.service_tier or usage.service_tier or requested_tier)
 
 
 def _cost(price: Price | None, usage: Usage) -> int | None:

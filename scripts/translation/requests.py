@@ -13,8 +13,8 @@ from wire.neutral import (
     Audio,
     CacheMark,
     Citation,
-    DialectName,
     Document,
+    FormatName,
     Image,
     Media,
     Message,
@@ -41,7 +41,7 @@ _SCHEMA = {
 _WEATHER = Tool(name="weather", description="Weather of a city", parameters=_SCHEMA)
 _SHELL = Tool(name="shell", description="Run a command", kind="custom")
 _CLOCK = Tool(name="clock", description="Time of day", parameters={"type": "object", "properties": {}})
-_WEB_SEARCH: dict[DialectName, NativeTool] = {
+_WEB_SEARCH: dict[FormatName, NativeTool] = {
     "openai_responses": NativeTool(dialect="openai_responses", type="web_search", value={"type": "web_search"}),
     "anthropic_messages": NativeTool(
         dialect="anthropic_messages",
@@ -50,7 +50,7 @@ _WEB_SEARCH: dict[DialectName, NativeTool] = {
     ),
     "gemini": NativeTool(dialect="gemini", type="googleSearch", value={"googleSearch": {}}),
 }
-_STANDARD_TIER: Mapping[DialectName, str] = {
+_STANDARD_TIER: Mapping[FormatName, str] = {
     "openai_chat": "default",
     "openai_responses": "default",
     "anthropic_messages": "standard_only",
@@ -87,7 +87,7 @@ def _how_much(request: Request) -> Any:
     return "off" if off else (found.effort, found.budget_tokens)
 
 
-def _tier(label: str, names: Mapping[DialectName, str]) -> RequestProbe:
+def _tier(label: str, names: Mapping[FormatName, str]) -> RequestProbe:
     def read(request: Request) -> Any:
         return request.service_tier in names.values() and label
 

@@ -1,0 +1,130 @@
+"""The playground's flat chat API: one endpoint, an answer with `content`, `usage` and `cost`.
+
+The format is ours. Messages are written as OpenAI's are, so their parts work too. A stream is SSE: an event
+`{"type": "delta", "id", "content"}` for each piece of text, then one of type `done` with all that a whole answer has
+but its content, or one of type `error`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from wire.dialect import FrontDoor, Rendered, StreamRenderer
+from wire.dialects.openai_chat.messages import read_messages
+from wire.dialects.openai_chat.reading import (
+    WrongType,
+    as_list,
+    beyond,
+    flag_or_none,
+    integer_or_none,
+    number_or_none,
+    text,
+)
+from wire.errors import BadRequest, CallerError, GatewayError, Unauthenticated, UpstreamCredentials, UpstreamError
+from wire.front_doors.errors import render_error
+from wire.front_doors.figures import costs, served_by, timestamp, token_counts
+from wire.front_doors.spoken import SpokenStream, spoken_text
+from wire.neutral import DoorName, Request, Response, Stamp, StreamEvent
+from wire.sse import encode_event
+
+_KNOWN = frozenset({"model", "messages", "temperature", "max_tokens", "stream", "session_id", "user_id"})
+_FIELD_NAMES = {name: name for name in ("model", "messages", "temperature", "max_tokens", "stream")}
+_HOTTEST = 2.0
+_KEPT = (400, 404, 413, 422, 429)  # an upstream's own refusals
+
+
+def parse_request(body: dict[str, Any], *, model: str | None = None, stream: bool | None = None) -> Request:
+    """Raises BadRequest naming the path of the field at fault."""
+    try:
+        return _read(body, model, stream)
+    except WrongType as error:
+        raise BadRequest(f"Invalid '{error.path}': {error.problem}", param=error.path) from error
+
+
+def _read(body: dict[str, Any], model: str | None, stream: bool | None) -> Request:
+    messages = read_messages(as_list(body.get("messages"), "messages"), "messages")
+    if not any(message.role == "user" for message in messages):
+        raise WrongType("messages", "must hold at least one message of role user")
+    max_tokens = integer_or_none(body, "max_tokens", "")
+    if max_tokens is not None and max_tokens < 1:
+        raise WrongType("max_tokens", "must be at least 1")
+    temperature = number_or_none(body, "temperature", "")
+    if temperature is not None and not 0 <= temperature <= _HOTTEST:
+        raise WrongType("temperature", "must be between 0 and 2")
+    return Request(
+        dialect="playground",
+        model=model or text(body, "model", ""),
+        messages=messages,
+        max_tokens=max_tokens,
+        temperature=temperature,
+        stream=bool(flag_or_none(body, "stream", "")) if stream is None else stream,
+        extra=beyond(body, _KNOWN) or {},
+    )
+
+
+def render_response(response: Response, stamp: Stamp) -> Rendered:
+    content, dropped = spoken_text(response)
+    return Rendered(body=_head(stamp) | {"content": content} | _tail(stamp), dropped=dropped)
+
+
+class PlaygroundStream:
+    def __init__(self, stamp: Stamp) -> None:
+        self._stamp = stamp
+        self._spoken = SpokenStream()
+        self.dropped = self._spoken.dropped
+        self._delta = b'{"type":"delta","id":%b,"content":' % orjson.dumps(_id(stamp))
+
+    def feed(self, event: StreamEvent) -> bytes:
+        piece = self._spoken.feed(event)
+        return encode_event(self._delta + orjson.dumps(piece) + b"}") if piece else b""
+
+    def close(self) -> bytes:
+        end = {"type": "done"} | _head(self._stamp) | {"finish_reason": self._spoken.finish} | _tail(self._stamp)
+        return encode_event(orjson.dumps(end))
+
+    def error(self, error: GatewayError) -> bytes:
+        return encode_event(orjson.dumps({"type": "error"} | render_error(told(error))))
+
+
+def told(error: GatewayError) -> GatewayError:
+    """Standard messages: what a provider says stays in the log, but for what it refuses of the request itself."""
+    if isinstance(error, Unauthenticated | UpstreamCredentials):
+        return Unauthenticated("Invalid API key", detail=None if isinstance(error, UpstreamError) else error.detail)
+    if error.status == 404 and (error.param == "model" or isinstance(error, UpstreamError)):
+        return CallerError("Unsupported model", status=404, code="model_not_found", param="model", detail=error.detail)
+    if isinstance(error, UpstreamError) and error.status == 429:
+        return CallerError("Rate limit exceeded", status=429, code="rate_limit_exceeded", retry_after=error.retry_after)
+    if isinstance(error, UpstreamError) and error.status not in _KEPT:
+        return GatewayError("Provider API failure", code="provider_failure", retry_after=error.retry_after)
+    return error
+
+
+def _id(stamp: Stamp) -> str:
+    return f"chat-{stamp.id}"
+
+
+def _head(stamp: Stamp) -> dict[str, Any]:
+    return {"id": _id(stamp), "model": stamp.model, "provider": served_by(stamp).provider}
+
+
+def _tail(stamp: Stamp) -> dict[str, Any]:
+    account = served_by(stamp).account()
+    return {"usage": token_counts(account.usage), "cost": costs(account), "created_at": timestamp(stamp.created)}
+
+
+class _Playground:
+    name: DoorName = "playground"
+    field_names: Mapping[str, str] = _FIELD_NAMES
+    parse_request = staticmethod(parse_request)
+    render_response = staticmethod(render_response)
+    render_error = staticmethod(render_error)
+    told = staticmethod(told)
+
+    def stream_renderer(self, stamp: Stamp, *, include_usage: bool = False) -> StreamRenderer:  # noqa: ARG002
+        return PlaygroundStream(stamp)
+
+
+DOOR: FrontDoor = _Playground()
