@@ -26,6 +26,7 @@ from gateway.admission.in_memory import InMemory
 from gateway.admission.in_redis import InRedis
 from gateway.calls import Calls
 from gateway.calls.allowance import Allowance
+from gateway.calls.own_key import check_names
 from gateway.calls.playground import Playground
 from gateway.catalogue import Catalogue, catalogue_path
 from gateway.discovery import Discovery
@@ -99,7 +100,9 @@ class _Machine:
         self._upstream = Upstream(settings.upstream)
         self._objects = ProviderObjects(self._store)
         prices = Catalogue(catalogue_path(settings.data_dir))
-        known = Models(settings, _providers(settings), prices, accounts.prices, lambda: datetime.now(UTC))
+        providers = _providers(settings)
+        check_names(settings.byok, providers)
+        known = Models(settings, providers, prices, accounts.prices, lambda: datetime.now(UTC))
         self._discovery = Discovery(known, self._upstream)
         metering = Metering(self._spool)
         metrics = Metrics()
@@ -116,6 +119,7 @@ class _Machine:
             doors={"playground": Playground(known)},
             upstream=self._upstream,
             limits=settings.upstream,
+            byok=settings.byok,
             max_body_bytes=settings.max_body_bytes,
         )
         health = Health(

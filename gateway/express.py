@@ -35,7 +35,8 @@ _PRIVATE = ((b"cache-control", b"private, no-store, no-cache"), (b"vary", b"Auth
 _CORS_METHODS = b"GET, POST, PATCH, DELETE, OPTIONS"
 _CORS_HEADERS = (
     b"content-type, authorization, x-anyllm-key, anyllm-key, otari-key, x-api-key, x-goog-api-key, anthropic-version, "
-    b"anthropic-beta, anthropic-dangerous-direct-browser-access, x-session-id, x-tollgate-strict"
+    b"anthropic-beta, anthropic-dangerous-direct-browser-access, x-session-id, x-tollgate-strict, "
+    b"x-tollgate-provider-key"
 )
 _EXPOSED = (
     b"x-request-id, x-tollgate-provider, x-tollgate-model, x-tollgate-route, x-tollgate-dropped, x-tollgate-cost-usd, "

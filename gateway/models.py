@@ -95,8 +95,12 @@ class Models:
 
         Raises NotFound.
         """
-        targets = self._table.resolve(asked)
+        targets = self.targets(asked)
         return [target for target in targets if self.unavailable(target.provider) is None] or targets[:1]
+
+    def targets(self, asked: str) -> Sequence[Target]:
+        """All targets of a name in the operator's order, whether they can serve or not. Raises NotFound."""
+        return self._table.resolve(asked)
 
     def price(self, target: Target) -> Price | None:
         """What the target costs now; None when nobody knows."""

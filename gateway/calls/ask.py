@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
+from gateway.calls.own_key import read_own_key
 from gateway.exchange import Exchange
 from gateway.surfaces import CountSurface, DoorSurface, ForwardSurface, Surface
 from wire.errors import BadRequest
@@ -38,6 +39,7 @@ class Ask:
     output_cap: int | None
     content_type: str = "application/json"
     request: Request | None = None
+    own_key: str | None = field(default=None, repr=False)  # the caller's own for the provider
 
 
 def read_ask(exchange: Exchange, surface: Surface, raw: bytes) -> Ask:
@@ -71,6 +73,7 @@ def read_ask(exchange: Exchange, surface: Surface, raw: bytes) -> Ask:
         include_usage=isinstance(options, dict) and options.get("include_usage") is True,
         output_cap=_output_cap(body),
         content_type=content_type,
+        own_key=read_own_key(exchange.header),
     )
 
 

@@ -17,6 +17,7 @@ from gateway.calls.ask import Ask, read_ask
 from gateway.calls.counts import TokenCounts
 from gateway.calls.door import Doors, Visit
 from gateway.calls.forward import prepare_forward
+from gateway.calls.own_key import with_own_key
 from gateway.calls.permitted import permitted
 from gateway.calls.pinning import pinned, references
 from gateway.calls.prepare import Prepared, passed_headers, prepare_chat
@@ -26,7 +27,7 @@ from gateway.exchange import Exchange
 from gateway.metering.settlement import Call, Metering
 from gateway.models import Models
 from gateway.routing.resolve import Target
-from gateway.settings import UpstreamSection
+from gateway.settings import ByokSection, UpstreamSection
 from gateway.surfaces import ChatSurface, CountSurface, DoorSurface, ForwardSurface, Surface
 from gateway.upstream import Upstream
 from usage_contract.event import Caller
@@ -51,6 +52,7 @@ class Calls:
         doors: Doors,
         upstream: Upstream,
         limits: UpstreamSection,
+        byok: ByokSection,
         max_body_bytes: int,
     ) -> None:
         self._keys = keys
@@ -62,6 +64,7 @@ class Calls:
         self._doors = doors
         self._upstream = upstream
         self._limits = limits
+        self._byok = byok
         self._max_body = max_body_bytes
         self._counts = TokenCounts(upstream, limits)
 
@@ -69,7 +72,7 @@ class Calls:
         """Answer one call. Raises GatewayError while nothing has been sent; later errors end the stream in-band."""
         principal = await self._keys.authenticate(_credential(exchange, surface))
         ask = read_ask(exchange, surface, await exchange.body(self._max_body))
-        targets = permitted(principal, self._models.resolve(ask.model))
+        targets = permitted(principal, self._targets(ask))
         if isinstance(surface, CountSurface) and principal.key is None:
             return await self._counts.serve(exchange, ask, surface, targets[0])
         user_id, end_user = await self._keys.payer(principal, ask.user, field=surface.user_field or "user")
@@ -98,12 +101,20 @@ class Calls:
         stamp = Stamp(id=exchange.request_id.replace("-", ""), created=created, model=ask.model)
         estimate = estimate_tokens(ask.raw) if ask.request is None else estimate_request_tokens(ask.request)
         turn = Turn(exchange, ask, metered, stamp, estimate)
-        targets = self._allowance.priced(targets)
+        if ask.own_key is None:
+            targets = self._allowance.priced(targets)
         key, first = principal.key, targets[0]
         policy = self._policies.policy_for(key, user_id, first.model, first.provider.name, caller.tags)
+        if ask.own_key is not None:
+            policy = replace(policy, budgets=())  # it costs its caller, not us; limits hold all the same
         if not policy.limits and not policy.budgets:
             return await self._attempts(turn, targets)
         return await self._limited(turn, targets, policy)
+
+    def _targets(self, ask: Ask) -> Sequence[Target]:
+        if ask.own_key is None:
+            return self._models.resolve(ask.model)
+        return with_own_key(self._models.targets(ask.model), ask.own_key, self._byok)
 
     async def _through_door(self, visit: Visit, surface: DoorSurface) -> Ask:
         ask = visit.ask
@@ -127,6 +138,8 @@ class Calls:
         if ask.surface.dialect.name != "openai_responses":
             return targets
         for field, object_id in references(ask.body):
+            if ask.own_key is not None:
+                continue  # kept in the caller's own account: its key says what may be read there
             keeper = await self._objects.provider_of(object_id, user_id, field)
             targets = pinned(targets, keeper)
         return targets
@@ -156,7 +169,8 @@ class Calls:
 
     def _note_kept(self, turn: Turn, trial: Trial) -> None:
         """A native response that its provider keeps may be referred to later, by this user."""
-        kept = turn.ask.surface.path == "/v1/responses" and turn.ask.body.get("store") is not False
+        ask = turn.ask
+        kept = ask.surface.path == "/v1/responses" and ask.body.get("store") is not False and ask.own_key is None
         if kept and trial.native and trial.response_id and turn.metered.caller.user_id:
             self._objects.keep(trial.response_id, turn.metered.caller.user_id, trial.target.provider.name)
 
@@ -169,15 +183,17 @@ class Calls:
     def _begin(self, turn: Turn, target: Target, position: int) -> Trial:
         """Prepare the upstream request and write the intent. Raises GatewayError: no attempt then, and no row."""
         ask = turn.ask
+        own_key = ask.own_key is not None
         prepared = _prepare(turn, target)
         attempt = self._metering.begin(
             turn.metered,
             attempt=position,
             provider=target.provider.name,
             model_used=target.model,
-            price=self._models.price(target),
+            price=None if own_key else self._models.price(target),
             input_estimate=turn.input_estimate,
             output_cap=ask.output_cap or self._models.output_cap(target),
+            byok=own_key,
         )
         return Trial(turn, target, position, prepared, attempt, self._limits)
 

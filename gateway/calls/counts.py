@@ -11,6 +11,7 @@ import orjson
 
 from gateway.calls.answer import JSON_HEADERS, answer_headers
 from gateway.calls.ask import Ask
+from gateway.calls.own_key import in_our_words
 from gateway.calls.prepare import check_available, passed_headers, upstream_headers
 from gateway.exchange import Exchange
 from gateway.routing.resolve import Target
@@ -18,7 +19,7 @@ from gateway.settings import UpstreamSection
 from gateway.surfaces import CountSurface
 from gateway.upstream import Upstream, UpstreamRequest
 from wire.dialects.gemini.count_tokens import parse_count_request, render_count_response
-from wire.errors import UpstreamCredentials, UpstreamTimedOut
+from wire.errors import UpstreamTimedOut
 from wire.estimate import estimate_request_tokens
 from wire.neutral import DialectName
 from wire.rewriting import replace_top_level
@@ -60,9 +61,7 @@ class TokenCounts:
         if 200 <= response.status < 300:
             return raw
         refused = surface.dialect.parse_error(response.status, response.headers, raw)
-        if isinstance(refused, UpstreamCredentials):
-            refused = UpstreamCredentials(f"The provider '{provider.name}' refused the gateway's credentials")
-        raise refused
+        raise in_our_words(refused, provider, response.status, own_key=ask.own_key is not None)
 
 
 def _estimate(ask: Ask, surface: CountSurface, upstream: DialectName) -> int:

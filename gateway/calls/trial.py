@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from gateway.calls.allowance import Grant
 from gateway.calls.answer import JSON_HEADERS, STREAM_HEADERS, answer_headers
 from gateway.calls.ask import Ask
+from gateway.calls.own_key import in_our_words, without_key
 from gateway.calls.prepare import Prepared
 from gateway.calls.relay import Passing, relay_bytes, relay_stream
 from gateway.calls.tally import Tally
@@ -24,7 +25,7 @@ from gateway.surfaces import DoorSurface, ForwardSurface
 from gateway.upstream import Upstream, UpstreamResponse
 from usage_contract.event import Status, UsageEvent
 from usage_contract.money import decimal_from_pico, json_number
-from wire.errors import GatewayError, UpstreamCredentials, UpstreamTimedOut
+from wire.errors import GatewayError, UpstreamTimedOut
 from wire.estimate import estimate_bytes
 from wire.neutral import Account, Served, Stamp
 
@@ -98,7 +99,7 @@ class Trial:
             kind=kind,
             status=status,
             http_status=tally.http_status,
-            error_code=None if error is None else error.code or error.type,
+            error_code=None if error is None else without_key(error.code or error.type, self.target.provider),
             finish_reason=tally.finish,
             response_id=tally.response_id,
             service_tier=tally.service_tier,
@@ -182,15 +183,10 @@ class Trial:
         return headers if self._turn.grant is None else headers + self._turn.grant.headers
 
     async def _refused(self, response: UpstreamResponse) -> GatewayError:
-        """The upstream's refusal in our words: nothing of what it says about our own credential."""
         body = await response.read(_ERROR_BODY_LIMIT)
         error = self._prepared.way.parse_error(response.status, response.headers, body)
-        if isinstance(error, UpstreamCredentials):
-            return UpstreamCredentials(f"The provider '{self.target.provider.name}' refused the gateway's credentials")
-        key = self.target.provider.key
-        if key and key in error.message:
-            error.message = error.detail = error.message.replace(key, "***")
-        return error
+        own_key = self._turn.ask.own_key is not None
+        return in_our_words(error, self.target.provider, response.status, own_key=own_key)
 
     def _heard(self, scope: asyncio.Timeout) -> None:
         """The upstream is alive: it may stay silent for the idle time-out again. Once the caller has gone it may go on

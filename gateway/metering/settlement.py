@@ -106,8 +106,9 @@ class Metering:
     ) -> Attempt:
         """Write down that an attempt is about to be made. Raises NotReady when the spool takes no new calls.
 
-        `price` None: unknown. `output_guess` is what this key and model usually generate, where that is known; the
-        call is priced with it, but at most half the cap, if its process dies.
+        `price` None: unknown. `byok`: made with the caller's own key, so it costs us nothing. `output_guess` is what
+        this key and model usually generate, where that is known; the call is priced with it, but at most half the cap,
+        if its process dies.
         """
         guess = OUTPUT_GUESS if output_guess is None else output_guess
         if output_cap is not None:
@@ -130,7 +131,7 @@ class Metering:
             input_estimate=input_estimate,
             output_cap=output_cap,
             output_guess=guess,
-            cost_estimate_pico=None if due is None else cost_pico(due, lost),
+            cost_estimate_pico=0 if byok else None if due is None else cost_pico(due, lost),
         )
         self.spool.write_intent(intent)
         return Attempt(self, intent, price, service_tier)
@@ -172,7 +173,7 @@ class Attempt:
         """What the event of this outcome would charge. Writes nothing."""
         usage, _ = counted(self.intent, outcome)
         due = _due(self._price, outcome, usage, self._service_tier)
-        total = _cost(due, usage)
+        total = 0 if self.intent.byok else _cost(due, usage)
         if total is None:
             return Bill(usage, None, None)
         output = output_cost_pico(due, usage) if due is not None and total else 0
@@ -232,8 +233,8 @@ def event_of(
         service_tier=service_tier,
         tokens=tokens_of(usage),
         estimated=estimated,
-        cost_pico=_cost(due, usage),
-        provider_cost_pico=_provider_cost(usage.cost_usd),
+        cost_pico=0 if intent.byok else _cost(due, usage),
+        provider_cost_pico=None if intent.byok else _provider_cost(usage.cost_usd),
         price=None if due is None else due.to_json(),
         dropped=outcome.dropped,
         duration_us=max(0, now_us - intent.started_us) if duration is None else duration,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.settings import ProviderSettings, Settings, SettingsError
 from wire.neutral import DialectName
@@ -33,15 +33,18 @@ class Provider:
         """Address of an operation. `model` is already quoted for a path."""
         return self.base_url + self.row.paths[operation].format(model=model)
 
-    def auth_headers(self, key: str | None = None) -> list[tuple[str, str]]:
-        """The credential and fixed headers of a call; `key` replaces the operator's own (a caller's key)."""
+    def auth_headers(self) -> list[tuple[str, str]]:
+        """The credential and fixed headers of a call."""
         headers = [*self.row.headers.items(), *self.headers]
-        secret = key or self.key
-        if secret and self.row.auth == "bearer":
-            headers.append(("authorization", f"Bearer {secret}"))
-        elif secret and self.row.auth != "none":
-            headers.append((self.row.auth, secret))
+        if self.key and self.row.auth == "bearer":
+            headers.append(("authorization", f"Bearer {self.key}"))
+        elif self.key and self.row.auth != "none":
+            headers.append((self.row.auth, self.key))
         return headers
+
+    def with_key(self, key: str) -> Provider:
+        """The same upstream for another account: without the operator's headers, which may name or hold theirs."""
+        return replace(self, key=key, headers=(), unavailable=None if self.base_url else self.unavailable)
 
 
 def build_providers(settings: Settings, find_key: FindKey) -> dict[str, Provider]:

@@ -4,6 +4,9 @@ from gateway.settings.errors import SettingsError
 from gateway.settings.load import Overrides, load
 from gateway.settings.schema import (
     AdmissionSection,
+    ByokSection,
+    HistorySection,
+    JobsSection,
     ModelSettings,
     PriceSettings,
     ProviderSettings,
@@ -14,6 +17,9 @@ from gateway.settings.schema import (
 
 __all__ = [
     "AdmissionSection",
+    "ByokSection",
+    "HistorySection",
+    "JobsSection",
     "ModelSettings",
     "Overrides",
     "PriceSettings",

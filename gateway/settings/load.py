@@ -40,7 +40,7 @@ _FLAGS = (
     "page_dir",
     "ui_port",
 )
-_STRUCTURED = {"providers", "models", "pricing", "spool", "upstream"}
+_STRUCTURED = {"providers", "models", "pricing", "spool", "upstream", "admission", "byok"}
 
 
 @dataclass(frozen=True, slots=True)

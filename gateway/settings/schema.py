@@ -109,6 +109,33 @@ class AdmissionSection(Section):
     unpriced: Literal["allow", "refuse"] = "allow"
 
 
+class HistorySection(Section):
+    """Dialogues that the LLM Server API keeps. See docs/llm-server.md."""
+
+    enabled: bool = True
+    ttl_hours: float = Field(default=168, gt=0)  # after the last turn
+    max_messages: int = Field(default=200, ge=2)  # of one dialogue; the oldest go
+    max_bytes: int = Field(default=1024 * 1024, ge=4096)  # of one dialogue; the oldest go
+    max_conversations: int = Field(default=1000, ge=1)  # of one user; the oldest go
+
+
+class JobsSection(Section):
+    """Calls that the LLM Server API makes in the background."""
+
+    enabled: bool = True
+    at_once: int = Field(default=4, ge=1)  # in one gateway
+    max_open: int = Field(default=100, ge=1)  # of one user, waiting or running
+    lease_seconds: float = Field(default=15, ge=1, le=600)  # after that, another gateway takes a dead one's job over
+    ttl_hours: float = Field(default=24, gt=0)  # how long an answer can be fetched
+
+
+class ByokSection(Section):
+    """Whether callers may bring a provider's key of their own. See docs/own-provider-keys.md."""
+
+    providers: tuple[str, ...] = ()  # of which providers, in `x-tollgate-provider-key`; "*": of all
+    llm_server: bool = True  # OpenAI's, as `openai_api_key` of POST /api/v1/chat, whatever `providers` says
+
+
 class Settings(Section):
     """The whole configuration. Secrets have a masked repr and no default."""
 
@@ -140,6 +167,7 @@ class Settings(Section):
     spool: SpoolSection = SpoolSection()
     upstream: UpstreamSection = UpstreamSection()
     admission: AdmissionSection = AdmissionSection()
+    byok: ByokSection = ByokSection()
 
     @property
     def accounts_url(self) -> str:

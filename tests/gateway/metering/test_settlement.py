@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.metering.settlement import OUTPUT_GUESS, Call, Metering, Outcome
+from gateway.metering.settlement import OUTPUT_GUESS, Call, Metering, Outcome, lost_event
 from gateway.metering.spool import Spool, SpoolSettings
 from gateway.pricing import Price, Rates, from_config
 from tests.gateway.metering.ledgers import PRICE, SUCCESS, begin, spooled_events, spooled_intents
@@ -40,14 +40,25 @@ def test_the_intent_says_all_that_a_lost_row_needs(metering: Metering) -> None:
         input_estimate=1_000,
         attempt=2,
         output_cap=64_000,
-        byok=True,
     )
     (intent,) = spooled_intents(metering.spool.folder)
     assert intent == attempt.intent
-    assert (intent.caller, intent.stream, intent.attempt, intent.byok) == (call.caller, True, 2, True)
+    assert (intent.caller, intent.stream, intent.attempt, intent.byok) == (call.caller, True, 2, False)
     assert (intent.input_estimate, intent.output_cap, intent.output_guess) == (1_000, 64_000, OUTPUT_GUESS)
     assert intent.cost_estimate_pico == 1_000 * DOLLAR + OUTPUT_GUESS * 2 * DOLLAR
     assert intent.started_us == 1_000_000
+
+
+def test_what_is_called_with_the_callers_own_key_costs_us_nothing(metering: Metering) -> None:
+    """Whether it ends well or its process dies, and whatever the provider says that it charges."""
+    attempt = begin(metering, byok=True)
+    assert attempt.intent.cost_estimate_pico == 0
+    usage = Usage(input=1_000, output=10, cost_usd="0.5")
+    event = attempt.finish(Outcome(status="success", http_status=200, usage=usage))
+    assert (event.byok, event.cost_pico, event.provider_cost_pico) == (True, 0, None)
+    assert (event.tokens.input, event.tokens.output) == (1_000, 10)
+    lost = lost_event(attempt.intent, producer="p", segment=1)
+    assert (lost.byok, lost.cost_pico) == (True, 0)
 
 
 @pytest.mark.parametrize(
