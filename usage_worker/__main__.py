@@ -68,7 +68,8 @@ _FLAGS: tuple[tuple[str, type, str, str], ...] = (
     ("--batch", int, "USAGE_WORKER_BATCH", "entries in one transaction at most"),
     ("--retention-months", int, "USAGE_WORKER_RETENTION_MONTHS", "months of events that are kept, by default all"),
     ("--dead-letter-share", float, "USAGE_WORKER_DEAD_LETTER_SHARE", "share of bad entries that stops the worker"),
-    ("--max-deliveries", int, "USAGE_WORKER_MAX_DELIVERIES", "deliveries after which an entry is given up"),
+    ("--max-deliveries", int, "USAGE_WORKER_MAX_DELIVERIES", "deaths after which an entry is tried alone"),
+    ("--peers-idle", float, "USAGE_WORKER_PEERS_IDLE", "seconds after which another worker's entries are taken over"),
     ("--port", int, "USAGE_WORKER_PORT", "serve /metrics and /health here"),
     ("--host", str, "USAGE_WORKER_HOST", "address of that port"),
     ("--log-level", str, "LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR"),
@@ -158,6 +159,7 @@ def _source(settings: WorkerSettings, meters: Meters, stack: AsyncExitStack) -> 
         clock=time.monotonic,
         batch=settings.batch,
         max_deliveries=settings.max_deliveries,
+        peers_idle=settings.peers_idle,
         backlog=meters.backlog,
     )
 

@@ -30,6 +30,8 @@ EARLIEST_US = 1_577_836_800_000_000  # 2020: an id from before was not minted by
 
 # An escaped NUL: legal in JSON, impossible in a Postgres text. The row is stored with U+FFFD in its place.
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+# Inside a JSON text the quotes would be escaped, so this finds the member alone.
+_EVENT_ID = re.compile(rb'"event_id":\s*"([0-9a-f-]{36})"')
 _Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 _Long = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 _Microseconds = Annotated[int, Meta(ge=0, le=253_402_300_799_999_999)]  # the last one of the year 9999
@@ -129,6 +131,9 @@ def decode(entries: Sequence[Entry], now: datetime) -> tuple[list[Row], list[Let
         if entry.problem is not None:
             letters.append(letter_of(entry, entry.problem))
             continue
+        if entry.suspect:
+            letters.append(_unopened(entry))
+            continue
         try:
             event = _decoder.decode(_without_nul(entry.payload))
             values = _columns(event, received)
@@ -136,12 +141,15 @@ def decode(entries: Sequence[Entry], now: datetime) -> tuple[list[Row], list[Let
             reason, event_id = _explain(entry.payload, error)
             letters.append(letter_of(entry, reason, event_id))
         else:
-            row = Row(values, entry)
-            if entry.suspect:
-                letters.append(row.letter("delivered too often without being stored"))
-            else:
-                rows.append(row)
+            rows.append(Row(values, entry))
     return rows, letters
+
+
+def _unopened(entry: Entry) -> Letter:
+    """The letter of what killed workers, not decoded: that may be what kills."""
+    found = _EVENT_ID.search(entry.payload)
+    event_id = found[1].decode() if found and is_uuid7(found[1].decode()) else None
+    return letter_of(entry, "workers that had it alone in hand died", event_id)
 
 
 def indexable(value: str | None) -> str | None:

@@ -19,7 +19,7 @@ class Entry(NamedTuple):
     segment: int | None
     problem: str | None = None  # the source already knows that this is no event
     counted: bool = True  # whether the segment's count includes this entry
-    suspect: bool = False  # delivered so often that it may be what kills the worker
+    suspect: bool = False  # workers died of it, as far as anybody can tell
 
 
 @dataclass(frozen=True, slots=True)

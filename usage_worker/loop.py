@@ -31,6 +31,10 @@ class Source(Protocol):
     async def ack(self, entries: Sequence[Entry]) -> None:
         """These are safe in the database, never deliver them again. Raises SourceUnavailable."""
 
+    async def release(self) -> None:
+        """What was given and not acknowledged is given back, as if it had not been delivered. Raises
+        SourceUnavailable."""
+
 
 class Saver(Protocol):
     """What the loop needs of `usage_worker.store.Store`."""
@@ -111,6 +115,14 @@ class Loop:
         The next batch is read and decoded while the database works on this one. Raises TooManyDeadLetters, and whatever
         neither waiting nor dead-lettering can mend.
         """
+        try:
+            await self._turn(stop)
+        except TooManyDeadLetters:
+            await self._release()
+            raise
+        await self._release()
+
+    async def _turn(self, stop: asyncio.Event) -> None:
         following: asyncio.Task[_Batch] | None = None
         try:
             while not stop.is_set():
@@ -183,6 +195,13 @@ class Loop:
             else:
                 self.backoff.reset()
                 return
+
+    async def _release(self) -> None:
+        """At an orderly end: a delivery that counts is one at which the worker died."""
+        try:
+            await self.source.release()
+        except SourceUnavailable as error:
+            _log.warning("deliveries stay counted: %s", error)
 
     async def _wait(self, stop: asyncio.Event, error: Exception) -> None:
         _log.warning("waiting: %s", error)

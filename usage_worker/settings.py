@@ -24,7 +24,8 @@ class WorkerSettings:
     batch: int = 2000  # entries in one transaction at most
     retention_months: int | None = None  # whole UTC months that are kept besides the current one; None: all
     dead_letter_share: float = 0.5  # more than this share of bad entries stops the worker; 1 never does
-    max_deliveries: int = 25  # a Redis entry that was delivered more often is a dead letter
+    max_deliveries: int = 25  # deaths with a Redis entry in hand after which it is tried alone
+    peers_idle: float = 60.0  # seconds after which what another worker left in Redis is taken over
     port: int | None = None  # of /metrics and /health; None: neither is served
     host: str = "127.0.0.1"
     log_level: str = "INFO"
@@ -38,5 +39,9 @@ class WorkerSettings:
             raise SettingsError(f"--port must be between 0 and 65535, not {self.port}")
         if self.retention_months is not None and self.retention_months < 1:
             raise SettingsError("--retention-months must be at least 1; leave it out to keep everything")
+        if self.max_deliveries < 1:
+            raise SettingsError("--max-deliveries must be at least 1")
+        if not self.peers_idle > 0:
+            raise SettingsError("--peers-idle must be above 0")
         if not 0 < self.dead_letter_share <= 1:
             raise SettingsError("--dead-letter-share must be above 0 and at most 1")

@@ -49,6 +49,9 @@ class SpoolSource:
     async def ack(self, entries: Sequence[Entry]) -> None:
         """Nothing to do: the store's receipts are what the gateway goes by."""
 
+    async def release(self) -> None:
+        """Nothing to do: deliveries are not counted."""
+
     def _read(self) -> list[Entry]:
         entries: list[Entry] = []
         seen: set[str] = set()

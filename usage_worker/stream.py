@@ -3,13 +3,22 @@
 The group begins at id 0, so what was shipped before the first worker came is read too. Order of reading: what this
 consumer was given and never acknowledged (it crashed, or lost its connection), what peers left idle, then what is new.
 An acknowledged entry is deleted: the ledger has it, and the stream may only hold what is not safe yet.
+
+An entry may be what kills workers. That one died with it in hand says little: it had a whole batch in hand, and the
+machine may be to blame. So an entry that was in hand at `max_deliveries` deaths is put aside and delivered alone. A
+death then counts against it only if that worker had stored something else: where nothing gets through, no entry is to
+blame. With ALONE_DEATHS of these it is marked as a suspect. Redis keeps the count (of deliveries; an orderly end takes
+them back), so it holds for all workers that the entry passes through.
 """
 
 from __future__ import annotations
 
 import json
+import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
@@ -20,7 +29,20 @@ from usage_contract.event import SCHEMA_VERSION
 from usage_worker.entries import Entry
 from usage_worker.errors import SourceUnavailable
 
-RawEntry = tuple[bytes, dict[bytes, bytes] | None]
+_log = logging.getLogger(__name__)
+
+ALONE_DEATHS = 5
+_START: bytes = b"-"  # of all ids
+
+RawEntry = tuple[bytes, dict[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Aside:
+    """An entry of ours that is to be delivered alone. `idle_ms`: since it was last delivered."""
+
+    deliveries: int
+    idle_ms: int
 
 
 class StreamSource:
@@ -41,6 +63,8 @@ class StreamSource:
         backlog: Callable[[int], None] = lambda _entries: None,
     ) -> None:
         self._redis = redis
+        # redis-py throws the cursor away where only ids are asked for.
+        redis.set_response_callback("XAUTOCLAIM", lambda response, **_options: response)
         self._stream, self._group, self._consumer = stream, group, consumer
         self._clock = clock
         self._batch = batch
@@ -48,16 +72,23 @@ class StreamSource:
         self._peers_idle = peers_idle
         self._max_deliveries = max_deliveries
         self._backlog = backlog
-        self._own: bytes | None = b"0"  # where to go on among our own pending entries; None: seen them all
+        self._own: bytes | None = _START  # where to go on among our own pending entries; None: seen them all
         self._next_claim = 0.0
         self._claim_from: bytes = b"0-0"
+        # Delivered by this object and not acknowledged yet, and how often that had been done before.
+        self._in_hand: dict[bytes, int] = {}
+        self._aside: dict[bytes, _Aside] = {}
+        self._alone: bytes | None = None  # what is in hand by itself
+        self._alone_next = False
+        self._stored = False  # whether this life of the worker got anything through
 
     async def read(self) -> Sequence[Entry]:
+        """Empty also where what is in hand must be dealt with first."""
         try:
             return await self._read_or_make_group()
         except SourceUnavailable:
             # The answer that was lost may have assigned entries to us.
-            self._own = b"0"
+            self._own = _START
             raise
 
     async def _read_or_make_group(self) -> list[Entry]:
@@ -69,7 +100,8 @@ class StreamSource:
                     raise
                 # First start, or Redis came back empty: everything in the stream is for us to see.
                 await self._make_group()
-                self._own, self._claim_from = b"0", b"0-0"
+                self._own, self._claim_from = _START, b"0-0"
+                self._aside.clear()
                 return []
 
     async def ack(self, entries: Sequence[Entry]) -> None:
@@ -80,53 +112,115 @@ class StreamSource:
                     pipe.xack(self._stream, self._group, *ids[start : start + 5000])
                     pipe.xdel(self._stream, *ids[start : start + 5000])
                 await pipe.execute()
+        for token in ids:
+            self._in_hand.pop(token, None)
+        self._stored = True
+        if self._alone not in self._in_hand:
+            self._alone = None
+
+    async def release(self) -> None:
+        tokens: dict[int, list[bytes]] = defaultdict(list)
+        for token, deliveries in self._in_hand.items():
+            tokens[deliveries].append(token)
+        names = (self._stream, self._group, self._consumer)
+        idle_ms = int(self._peers_idle * 1000)  # so that a peer need not wait
+        with self._available():
+            for deliveries, same in tokens.items():
+                await self._redis.xclaim(*names, 0, [*same], idle=idle_ms, retrycount=deliveries, justid=True)
+        self._in_hand.clear()
 
     async def _read(self) -> list[Entry]:
-        if self._own is not None:
-            raw = await self._take(self._own)
-            if raw:
-                self._own = raw[-1][0]
-                return await self._old(raw)
-            self._own = None
+        if self._alone is not None:
+            return []
+        if entries := await self._own_pending():
+            return entries
         if self._clock() >= self._next_claim:
-            raw = await self._claim()
-            if raw:
-                return await self._old(raw)
-        raw = await self._take(b">")
-        return [_entry(token, fields) for token, fields in raw if fields is not None]
+            await self._claim()
+            if entries := await self._own_pending():
+                return entries
+        if not self._aside:
+            return await self._new(self._wait_ms)
+        # In turns, so that neither waits for the other for ever.
+        if not self._alone_next and (entries := await self._new(None)):
+            self._alone_next = True
+            return entries
+        if self._in_hand:
+            return []
+        self._alone_next = False
+        return await self._one_alone()
 
-    async def _take(self, position: bytes) -> list[RawEntry]:
-        block = self._wait_ms if position == b">" else None
+    async def _new(self, block: int | None) -> list[Entry]:
         answer: Any = await self._redis.xreadgroup(
-            self._group, self._consumer, {self._stream: position}, count=self._batch, block=block
+            self._group, self._consumer, {self._stream: b">"}, count=self._batch, block=block
         )
-        return _entries_of(answer)
+        raw = [(token, fields) for token, fields in _entries_of(answer) if fields]
+        return self._given(raw, dict.fromkeys((token for token, _ in raw), 0))
 
-    async def _claim(self) -> list[RawEntry]:
-        """One page of what idle peers hold; goes on at the next turn while there are more pages."""
-        idle_ms = int(self._peers_idle * 1000)
-        answer: Any = await self._redis.xautoclaim(
-            self._stream, self._group, self._consumer, idle_ms, start_id=self._claim_from, count=self._batch
+    async def _own_pending(self) -> list[Entry]:
+        """The next page of what we were given before and have not in hand; what was in hand too often is put aside."""
+        while self._own is not None:
+            page: Any = await self._redis.xpending_range(
+                self._stream, self._group, min=self._own, max="+", count=self._batch, consumername=self._consumer
+            )
+            self._own = b"(" + page[-1]["message_id"] if len(page) == self._batch else None
+            fit: dict[bytes, int] = {}
+            aside = len(self._aside)
+            for item in page:
+                token, deliveries = item["message_id"], item["times_delivered"]
+                if token in self._in_hand:
+                    continue
+                if deliveries < self._max_deliveries:
+                    fit[token] = deliveries
+                else:
+                    self._aside[token] = _Aside(deliveries, item["time_since_delivered"])
+            if len(self._aside) > aside:
+                _log.warning("%d entries were in hand when workers died: they are tried one by one", len(self._aside))
+            if fit and (entries := self._given(await self._deliver([*fit]), fit)):
+                return entries
+        return []
+
+    async def _one_alone(self) -> list[Entry]:
+        """The one that was delivered longest ago: whoever kills its worker comes last in the next life."""
+        token = max(self._aside, key=lambda token: self._aside[token].idle_ms)
+        deliveries = self._aside.pop(token).deliveries
+        raw = await self._deliver([token], deliveries + 1 if self._stored else deliveries)
+        if not raw:
+            return []
+        suspect = deliveries >= self._max_deliveries + ALONE_DEATHS
+        if suspect:
+            _log.error("entry %s ended %d workers that had it alone in hand", token.decode(), ALONE_DEATHS)
+        self._alone = token
+        return [entry._replace(suspect=suspect) for entry in self._given(raw, {token: deliveries})]
+
+    async def _deliver(self, tokens: list[bytes], deliveries: int | None = None) -> list[RawEntry]:
+        """Pending entries once more, counted by one or set to `deliveries`. Those that were deleted are let go."""
+        answer: Any = await self._redis.xclaim(
+            self._stream, self._group, self._consumer, 0, [*tokens], retrycount=deliveries
         )
-        self._claim_from, raw = answer[0], answer[1]
+        raw = [(token, fields) for token, fields in answer if fields]
+        gone = set(tokens) - {token for token, _ in raw}
+        if gone:
+            await self._redis.xack(self._stream, self._group, *gone)
+        return raw
+
+    async def _claim(self) -> None:
+        """Make a page of what idle peers hold our own, not delivered yet. The next turn goes on from there."""
+        idle_ms = int(self._peers_idle * 1000)
+        # JUSTID: what comes with its fields would count as delivered.
+        answer: Any = await self._redis.xautoclaim(
+            self._stream, self._group, self._consumer, idle_ms, self._claim_from, self._batch, justid=True
+        )
+        self._claim_from, ids = answer[0], answer[1]
+        # It also names what is idle of our own.
+        if any(token not in self._in_hand and token not in self._aside for token in ids):
+            self._own = _START
         if self._claim_from == b"0-0":
             self._next_claim = self._clock() + self._peers_idle / 4
             self._backlog(int(await self._redis.xlen(self._stream)))
-        return list(raw)
 
-    async def _old(self, raw: list[RawEntry]) -> list[Entry]:
-        """Entries that were delivered before; those delivered too often are marked. Deleted ones are let go."""
-        gone = [token for token, fields in raw if not fields]
-        if gone:
-            await self._redis.xack(self._stream, self._group, *gone)
-        live = [(token, fields) for token, fields in raw if fields]
-        if not live:
-            return []
-        pending: Any = await self._redis.xpending_range(
-            self._stream, self._group, min=live[0][0], max=live[-1][0], count=len(raw) * 2, consumername=self._consumer
-        )
-        often = {item["message_id"] for item in pending if item["times_delivered"] > self._max_deliveries}
-        return [_entry(token, fields)._replace(suspect=token in often) for token, fields in live]
+    def _given(self, raw: list[RawEntry], deliveries: dict[bytes, int]) -> list[Entry]:
+        self._in_hand.update((token, deliveries[token]) for token, _ in raw)
+        return [_entry(token, fields) for token, fields in raw]
 
     async def _make_group(self) -> None:
         try:
@@ -145,10 +239,10 @@ class StreamSource:
             raise SourceUnavailable(f"Redis is not available: {code}") from error
 
 
-def _entries_of(answer: Any) -> list[RawEntry]:
+def _entries_of(answer: Any) -> list[tuple[bytes, dict[bytes, bytes] | None]]:
     """RESP3 answers with a map of stream to pages, RESP2 with pairs."""
     pages = answer.values() if isinstance(answer, dict) else [pair[1] for pair in answer or ()]
-    entries: list[RawEntry] = []
+    entries: list[tuple[bytes, dict[bytes, bytes] | None]] = []
     for page in pages:
         entries += page[0] if page and isinstance(page[0], list) else page
     return entries

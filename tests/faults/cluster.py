@@ -22,6 +22,8 @@ from usage_contract.spool import segment_path, segments
 
 Death = tuple[float, float]  # some gateways died between these two moments
 STREAM = "tollgate:usage"
+GROUP = "usage_worker"
+PEERS_IDLE = 2.0  # seconds after which a worker takes over what another one left
 _numbers = itertools.count(1)  # of loads, also of other clusters on the same upstream
 
 
@@ -52,6 +54,7 @@ class Cluster(Deployment):
             environment=environment,
         )
         self.upstream = upstream
+        self.worker.arguments += ["--peers-idle", str(PEERS_IDLE)]
         self.spool_root = folder / "data" / "spool"
         self.gateways = [self.gateway, *(self._another_gateway(number) for number in range(2, gateways + 1))]
         self.workers = [self.worker, *(self.another_worker(f"worker-{number}") for number in range(2, workers + 1))]
@@ -61,9 +64,9 @@ class Cluster(Deployment):
         log = self.folder / f"gateway-{number}.log"
         return GatewayProcess(self.gateway.arguments, log, self.gateway.environment)
 
-    def another_worker(self, name: str, *, consumer: str | None = None) -> Process:
+    def another_worker(self, name: str, *flags: str, consumer: str | None = None) -> Process:
         """A worker that is not started yet; of the same consumer name only where one is given."""
-        arguments = [*self.worker.arguments, "--consumer", consumer or name]
+        arguments = [*self.worker.arguments, "--consumer", consumer or name, *flags]
         return Process("usage_worker", arguments, self.folder / f"{name}.log", self.worker.environment)
 
     def start_gateway(self) -> None:
@@ -123,6 +126,11 @@ class Cluster(Deployment):
                 return int(redis.xlen(STREAM))
         except RedisError:
             return None
+
+    def pending(self, consumer: str, idle: float = 0.0) -> int:
+        """Entries that this worker was given, at least so many seconds ago, and has not acknowledged."""
+        with Redis.from_url(self.redis_url, socket_timeout=5) as redis:
+            return len(redis.xpending_range(STREAM, GROUP, "-", "+", 10_000, consumer, idle=round(idle * 1000)))
 
     def settled(self, seconds: float) -> None:
         """Wait until nothing is left on the way: spools empty, dead producers' folders gone, the stream read."""

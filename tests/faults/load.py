@@ -23,6 +23,7 @@ import httpx
 
 from tests.replay import Answer, Gate, Upstream, answer_of, error, written
 
+_WRITTEN_ID = re.compile(rb'"(?:id|responseId)": ?"([^"]+)"')
 MARKER = re.compile(rb"call-[a-z0-9]+-\d+")
 # A name that is answered by another provider after the first has refused three times.
 ALIASES: dict[str, Any] = {
@@ -90,6 +91,9 @@ def provide(upstream: Upstream, *, delay: float = 0.01, gates: dict[int, Gate] |
             answer = replace(
                 answer_of(interaction), delay=delay, piece_delay=delay, gates=(gates or {}) if stream else {}
             )
+            found = _WRITTEN_ID.search(answer.body)
+            assert found, name
+            answer = replace(answer, written_id=found[1].decode())
             upstream.on(path, answer, stream=stream)
     refusal: Answer = error(503, {"error": {"message": "overloaded"}}, {"retry-after": "0"})
     upstream.on("/solar/v1/chat/completions", refusal, model="solar-refuses", stream=False)

@@ -50,6 +50,7 @@ class Row:
     event_id: str
     request_id: str
     attempt: int
+    response_id: str | None
 
 
 def accepted(cluster: Cluster, load: Load) -> dict[str, list[Call]]:
@@ -64,7 +65,7 @@ def accepted(cluster: Cluster, load: Load) -> dict[str, list[Call]]:
 
 def rows(cluster: Cluster, load: Load) -> dict[str, list[Row]]:
     """The ledger's rows of the load's calls."""
-    columns = "session_id, kind, status, estimated, cost_pico, event_id, request_id, attempt"
+    columns = "session_id, kind, status, estimated, cost_pico, event_id, request_id, attempt, response_id"
     found: dict[str, list[Row]] = defaultdict(list)
     query = f"SELECT {columns} FROM usage_events WHERE session_id LIKE %s"
     for values in cluster.sql(query, f"call-{load.label}-%"):
@@ -105,6 +106,7 @@ def judge(
             problems.append(f"{marker} ({made.outcome}): {len(calls)} accepted, {len(found)} rows: {found}")
         if len(lost) > 1 or (lost and not in_flight(made)):
             problems.append(f"{marker}: lost, but not in flight at a death: {made}")
+        problems += _answers_without_their_row(made, calls, found)
         unasked += max(0, more)
         missing += max(0, -more)
     every = [row for found in written.values() for row in found]
@@ -131,6 +133,18 @@ def judge(
         estimated=sum(row.estimated for row in every),
         missing=missing,
     )
+
+
+def _answers_without_their_row(made: Made, calls: Sequence[Call], found: Sequence[Row]) -> list[str]:
+    """Each row that names an answer names one that the upstream gave to this very call, no two name the same, and
+    whoever was answered has such a row."""
+    given, named = [call.answer_id for call in calls], [row.response_id for row in found if row.response_id]
+    problems = []
+    if len(set(named)) != len(named) or not set(named) <= set(given):
+        problems.append(f"{made.marker}: the upstream gave {given}, the rows name {named}")
+    if made.outcome == "answered" and not named and all(row.kind != "lost" for row in found):
+        problems.append(f"{made.marker}: answered, and no row names the answer: {found}")
+    return problems
 
 
 def _priced(row: Row) -> bool:

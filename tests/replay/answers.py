@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ class Answer:
     end). `delay` and `piece_delay` are seconds before the head and before each piece after the first. `cut_after`
     closes the connection after that many bytes of the body, without an end. `hang` never answers. `garbage` is sent
     as it is in place of an HTTP answer. `length` announces the body's length instead of sending it chunked.
+    `written_id` is an id in the body that becomes another for each call: see `Call.answer_id`.
     """
 
     status: int = 200
@@ -67,10 +68,18 @@ class Answer:
     cut_after: int | None = None
     hang: bool = False
     garbage: bytes | None = None
+    written_id: str | None = None
 
     @property
     def body(self) -> bytes:
         return b"".join(self.pieces)
+
+    def named(self, answer_id: str) -> Answer:
+        """The same with that id in place of the written one."""
+        if self.written_id is None:
+            return self
+        old, new = json.dumps(self.written_id).encode(), json.dumps(answer_id).encode()
+        return replace(self, pieces=tuple(piece.replace(old, new) for piece in self.pieces))
 
 
 def error(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Answer:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from http import HTTPStatus
 from types import TracebackType
@@ -21,7 +21,10 @@ from tests.replay.answers import Answer, answer_of
 
 @dataclass(frozen=True)
 class Call:
-    """One request as it arrived: `path` without the query, header names in lower case, `at` by `time.monotonic`."""
+    """One request as it arrived: `path` without the query, header names in lower case, `at` by `time.monotonic`.
+
+    `answer_id` names the answer that was begun to this call alone, where its `Answer` has a `written_id`.
+    """
 
     method: str
     path: str
@@ -29,6 +32,7 @@ class Call:
     headers: Mapping[str, str]
     body: bytes
     at: float
+    answer_id: str | None = None
 
     @property
     def json(self) -> Any:
@@ -297,10 +301,13 @@ class Upstream:
         counts = self._counts
         with counts.changed:
             found = [route for route in self._routes if route.matches(call)]
-            (counts.calls if found else counts.unmatched).append(call)
             counts.changed.notify_all()
             if found:
-                return max(found, key=lambda route: route.precision).take()
+                answer = max(found, key=lambda route: route.precision).take()
+                answer_id = f"accepted-{len(counts.calls)}" if answer.written_id else None
+                counts.calls.append(replace(call, answer_id=answer_id))
+                return answer if answer_id is None else answer.named(answer_id)
+            counts.unmatched.append(call)
         text = json.dumps({"error": {"message": f"the replay has no answer for {call.method} {call.path}"}})
         return Answer(status=404, pieces=(text.encode(),))
 

@@ -62,6 +62,14 @@ def test_plain_and_streamed_answers_share_a_path(upstream: Upstream) -> None:
     assert httpx.post(url, json={}).json()["usage"]["output_tokens"] == 12
 
 
+def test_each_call_is_given_an_id_of_its_own(upstream: Upstream) -> None:
+    upstream.on(CHAT, Answer(pieces=(b'{"id": "one", "n": "one!"}',), written_id="one"))
+    said = [httpx.post(upstream.url + CHAT, json={}).json() for _ in range(2)]
+    assert [each["id"] for each in said] == [call.answer_id for call in upstream.calls]
+    assert said[0]["id"] != said[1]["id"]
+    assert said[0]["n"] == "one!"
+
+
 def test_a_gemini_path_names_the_model(upstream: Upstream) -> None:
     upstream.add(written("gemini-generate"), model="gemini-2.5-flash")
     path = "/v1beta/models/gemini-2.5-flash:generateContent"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ledger.tables import to_us, usage_events
 from tests.usage_contract.examples import event_examples
-from tests.usage_worker.events import NOON, PRODUCER, entry_of, event_id, usage_event
+from tests.usage_worker.events import NOON, PRODUCER, entry_of, event_id, rows_of, usage_event
 from usage_contract.codec import InvalidEvent, encode
 from usage_contract.codec import decode as contract_decode
 from usage_contract.event import Caller, Tokens
@@ -108,10 +108,14 @@ def test_what_the_source_knows_to_be_bad_is_not_decoded() -> None:
     assert (letters[0].reason, letters[0].counted) == ("damaged", False)
 
 
-def test_an_entry_that_was_delivered_too_often_is_buried_under_its_own_name() -> None:
-    rows, letters = decode([entry_of(usage_event(1))._replace(suspect=True)], NOON)
+def test_what_workers_died_of_is_buried_unopened_under_its_own_name() -> None:
+    feint = usage_event(1, model_asked='"event_id":"00000000-0000-7000-8000-000000000000"')
+    rows, letters = decode([entry_of(feint)._replace(suspect=True)], NOON)
     assert rows == []
     assert letters[0].event_id == event_id(NOON, 1)
+    assert letters[0].letter_id == rows_of([feint])[0].letter("").letter_id
+    _, nameless = decode([_entry(b'{"event_id": "x', suspect=True)], NOON)
+    assert (nameless[0].event_id, nameless[0].counted) == (None, True)
 
 
 def test_a_letter_without_origin_is_not_counted() -> None:

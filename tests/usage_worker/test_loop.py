@@ -32,6 +32,7 @@ class Script:
     steps: list[Step]
     stop: asyncio.Event
     acks: list[object] = field(default_factory=list)
+    released: bool = False
     ack_errors: list[WorkerError] = field(default_factory=list)
     before_read: Callable[[], None] = lambda: None
     exhausted: bool = False
@@ -52,6 +53,10 @@ class Script:
         if self.ack_errors:
             raise self.ack_errors.pop(0)
         self.acks += [entry.token for entry in entries]
+
+    async def release(self) -> None:
+        self.released = True
+        raise SourceUnavailable("away")
 
 
 @dataclass
@@ -227,6 +232,18 @@ async def test_too_many_bad_entries_stop_it_before_any_is_acknowledged() -> None
     with pytest.raises(TooManyDeadLetters, match="9 of the last 10 entries are bad"):
         await rig.run()
     assert (rig.store.ids, rig.store.letters, rig.source.acks) == ([], [], [])
+    assert rig.source.released
+
+
+async def test_an_orderly_end_gives_back_what_is_in_hand_and_a_failure_does_not() -> None:
+    orderly = _rig(_entries(1))
+    await orderly.run()
+    assert orderly.source.released
+    store = Memory(errors=[WorkerError("unforeseen")])
+    failing = _rig(_entries(1), store=store)
+    with pytest.raises(WorkerError, match="unforeseen"):
+        await failing.run()
+    assert not failing.source.released
 
 
 async def test_too_many_refused_rows_stop_it_too() -> None:

@@ -42,6 +42,7 @@ def test_every_flag_reaches_its_setting() -> None:
         "--retention-months": "3",
         "--dead-letter-share": "0.25",
         "--max-deliveries": "9",
+        "--peers-idle": "2.5",
         "--port": "1",
         "--host": "::1",
         "--log-level": "DEBUG",
@@ -58,6 +59,7 @@ def test_every_flag_reaches_its_setting() -> None:
         retention_months=3,
         dead_letter_share=0.25,
         max_deliveries=9,
+        peers_idle=2.5,
         port=1,
         host="::1",
         log_level="DEBUG",
@@ -84,6 +86,8 @@ def test_urls_are_not_in_the_repr() -> None:
         ({"dead_letter_share": 0.0}, "--dead-letter-share"),
         ({"dead_letter_share": 1.5}, "--dead-letter-share"),
         ({"port": 65_536}, "--port"),
+        ({"max_deliveries": 0}, "--max-deliveries"),
+        ({"peers_idle": 0.0}, "--peers-idle"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(changes: dict[str, Any], words: str) -> None:

@@ -15,7 +15,7 @@ from tests.services import Server
 from tests.usage_worker.events import PRODUCER, usage_event
 from usage_contract.codec import encode, to_stream_fields
 from usage_worker.errors import SourceUnavailable
-from usage_worker.stream import StreamSource
+from usage_worker.stream import ALONE_DEATHS, StreamSource
 
 STREAM, GROUP = "tollgate:usage", "usage_worker"
 
@@ -112,12 +112,119 @@ async def test_pending_entries_that_no_longer_exist_are_let_go(redis_url: str) -
         assert await _source(redis).read() == []
 
 
-async def test_an_entry_delivered_too_often_is_marked(redis_url: str) -> None:
+async def _die(redis: Redis, times: int, consumer: str = "one") -> None:
+    """So many lives of a worker that read and never get anything through."""
+    for _ in range(times):
+        assert await _source(redis, consumer, max_deliveries=2).read() != []
+
+
+async def _deliveries(redis: Redis) -> list[int]:
+    pending = await redis.xpending_range(STREAM, GROUP, "-", "+", 100)
+    return [int(item["times_delivered"]) for item in pending]
+
+
+async def test_a_batch_that_dies_again_and_again_is_delivered_one_by_one(redis_url: str) -> None:
+    async with _client(redis_url) as redis:
+        await _add(redis, 1, 2, 3)
+        await _ready(_source(redis))
+        await _die(redis, 2)
+        source = _source(redis, max_deliveries=2)
+        for number in (1, 2, 3):
+            [entry] = await source.read()
+            assert json.loads(entry.payload)["request_id"] == f"req-{number}"
+            assert not entry.suspect
+            assert await source.read() == []  # nothing beside it
+            await source.ack([entry])
+        assert await source.read() == []
+        assert await redis.xlen(STREAM) == 0
+
+
+async def test_where_nothing_gets_through_no_entry_is_to_blame(redis_url: str) -> None:
+    async with _client(redis_url) as redis:
+        await _add(redis, 1, 2)
+        await _ready(_source(redis))
+        await _die(redis, 2)
+        seen = [await _numbers(_source(redis, max_deliveries=2)) for _ in range(ALONE_DEATHS * 4)]
+        assert {tuple(numbers) for numbers in seen} == {(1,), (2,)}
+        assert await _deliveries(redis) == [2, 2]
+        assert [entry.suspect for entry in await _source(redis, max_deliveries=2).read()] == [False]
+
+
+async def test_what_kills_while_others_get_through_becomes_a_suspect(redis_url: str) -> None:
     async with _client(redis_url) as redis:
         await _add(redis, 1)
         await _ready(_source(redis))
-        seen = [[entry.suspect for entry in await _source(redis, max_deliveries=2).read()] for _ in range(4)]
-        assert seen == [[False], [False], [True], [True]]
+        await _die(redis, 2)
+        for number in range(ALONE_DEATHS):
+            source = _source(redis, max_deliveries=2)
+            await _add(redis, 10 + number)
+            others = await source.read()
+            assert len(others) == 1
+            assert await source.read() == []  # not beside others
+            await source.ack(others)
+            assert [(entry.suspect, entry.payload) for entry in await source.read()] == [
+                (False, encode(usage_event(1)))
+            ]
+        [suspect] = await (last := _source(redis, max_deliveries=2)).read()
+        assert suspect.suspect
+        await last.ack([suspect])
+        assert await redis.xlen(STREAM) == 0
+
+
+async def test_new_entries_and_those_put_aside_take_turns(redis_url: str) -> None:
+    async with _client(redis_url) as redis:
+        await _add(redis, 1, 2)
+        await _ready(_source(redis))
+        await _die(redis, 2)
+        await _add(redis, 3, 4)
+        source = _source(redis, max_deliveries=2, batch=1)
+        order = []
+        for _ in range(4):
+            entries = await source.read()
+            order += [json.loads(entry.payload)["request_id"] for entry in entries]
+            await source.ack(entries)
+        assert sorted(order) == ["req-1", "req-2", "req-3", "req-4"]
+        assert [name in ("req-1", "req-2") for name in order] in (
+            [False, True, False, True],
+            [True, False, True, False],
+        )
+
+
+async def test_deaths_are_counted_over_all_consumers_and_taking_over_is_none(redis_url: str) -> None:
+    async with _client(redis_url) as redis:
+        await _add(redis, 1, 2)
+        await _ready(_source(redis))
+        await _die(redis, 1)
+        await asyncio.sleep(0.06)
+        heir = _source(redis, "heir", max_deliveries=2)
+        assert await _numbers(heir) == [1, 2]
+        assert await _deliveries(redis) == [2, 2]
+        await asyncio.sleep(0.06)
+        third = _source(redis, "third", max_deliveries=2)
+        assert [len(await third.read()), await third.read()] == [1, []]
+
+
+async def test_an_orderly_end_counts_for_nothing_and_a_peer_need_not_wait(redis_url: str) -> None:
+    async with _client(redis_url) as redis:
+        await _add(redis, 1, 2)
+        await (await _ready(_source(redis, batch=1))).read()
+        source = _source(redis, peers_idle=60.0)
+        assert [await _numbers(source), await _numbers(source)] == [[1], [2]]
+        assert await _deliveries(redis) == [2, 1]
+        await source.release()
+        assert await _deliveries(redis) == [1, 0]
+        assert await _numbers(_source(redis, "peer", peers_idle=60.0)) == [1, 2]
+
+
+async def test_what_is_in_hand_is_not_delivered_again(redis_url: str) -> None:
+    async with _client(redis_url) as redis:
+        await _add(redis, 1, 2)
+        clock = Clock()
+        source = await _ready(_source(redis, clock=clock, batch=1))
+        assert await _numbers(source) == [1]
+        await asyncio.sleep(0.06)
+        clock.now = 1
+        assert await _numbers(source) == [2]
 
 
 async def test_the_group_is_made_again_when_redis_lost_everything(redis_url: str) -> None:
