@@ -16,11 +16,12 @@ from sqlalchemy import Engine
 from starlette.exceptions import HTTPException
 
 from gateway import __version__
-from gateway.accounts.bootstrap import ensure_bootstrap_key
+from gateway.accounts.bootstrap import ensure_bootstrap_key, ensure_visitor
 from gateway.accounts.first_keys import read_or_make
 from gateway.accounts.provider_objects import ProviderObjects
 from gateway.accounts.service import Accounts
 from gateway.accounts.spend import spent_with
+from gateway.accounts.visitors import Visitors
 from gateway.admission.desk import Desk, SpentReader
 from gateway.admission.in_memory import InMemory
 from gateway.admission.in_redis import InRedis
@@ -90,6 +91,7 @@ class _Machine:
             redis_url=settings.redis_url,
             master_key=self._credentials.master,
             max_stale=settings.max_stale_seconds,
+            visitors=Visitors(settings.auth.anonymous, settings.cors_allow_origins),
         )
         self._store = accounts.store
         ledger = make_engine(settings.ledger_url)
@@ -132,6 +134,8 @@ class _Machine:
 
     async def start(self) -> None:
         await asyncio.to_thread(ensure_bootstrap_key, self.parts.accounts.issuer, self._credentials.bootstrap)
+        if anonymous := self.parts.settings.auth.anonymous:
+            await asyncio.to_thread(ensure_visitor, self.parts.accounts.users, anonymous.user)
         await self.parts.accounts.start()
         await asyncio.to_thread(self._spool.open)
         work = (self.parts.health.watch(), self._discovery.watch(), self._shipper.run(), self._desk.run())

@@ -1,4 +1,4 @@
-"""The first virtual key, which is there before anybody has made one."""
+"""What is there before anybody has made it: the first virtual key, and the user of callers without a key."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 
 from gateway.accounts.issuing import KeyIssuer, NewKey
 from gateway.accounts.store import Actor
+from gateway.accounts.users import Users
 from wire.errors import CallerError
 
 _log = logging.getLogger(__name__)
@@ -23,3 +24,16 @@ def ensure_bootstrap_key(issuer: KeyIssuer, plain: str | None) -> None:
             raise
     else:
         _log.info("made the first virtual key, named 'bootstrap'")
+
+
+def ensure_visitor(users: Users, user_id: str) -> None:
+    """Make the user of callers without a key, once: whoever deletes it keeps them out."""
+    if users.exists(user_id):
+        return
+    try:
+        users.create(Actor("start"), user_id, {"alias": "Callers without a key"}, None)
+    except CallerError:
+        if not users.exists(user_id):  # else another process was quicker
+            raise
+    else:
+        _log.info("made user %r, for whom callers without a key call", user_id)

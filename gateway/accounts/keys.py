@@ -18,7 +18,9 @@ from gateway.accounts.credentials import check_form, hash_key
 from gateway.accounts.directory import Directory
 from gateway.accounts.records import KeyRecord, UserRecord
 from gateway.accounts.store import AccountStore
+from gateway.accounts.visitors import Header, Visitors
 from wire.errors import BadRequest, NotAllowed, NotFound, NotReady, Unauthenticated
+from wire.neutral import DoorName
 
 _Result = TypeVar("_Result")
 _log = logging.getLogger(__name__)
@@ -29,20 +31,35 @@ _FLUSH_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who presented a credential. `key` None: the master key."""
+    """Who is calling: the holder of `key`, else the `visitor` without one, else the holder of the master key."""
 
     key: KeyRecord | None
+    visitor: str | None = None
+
+    @property
+    def user_id(self) -> str | None:
+        """Whose calls these are, and whose rows may be seen. None: the master key, which sees all."""
+        return self.visitor if self.key is None else self.key.user_id
 
     @property
     def is_master(self) -> bool:
-        return self.key is None
+        return self.user_id is None
 
 
 class Keys:
     """Checks credentials from memory; only a key or user that it has not met is looked up. One per process."""
 
-    def __init__(self, store: AccountStore, directory: Directory, master_key: str | None, *, max_stale: float) -> None:
+    def __init__(
+        self,
+        store: AccountStore,
+        directory: Directory,
+        master_key: str | None,
+        *,
+        max_stale: float,
+        visitors: Visitors | None = None,
+    ) -> None:
         """`max_stale`: seconds for which known keys are served while changes cannot be heard of."""
+        self._visitors = visitors or Visitors(None)
         self._store = store
         self._directory = directory
         self._master = master_key.encode() if master_key else None
@@ -69,6 +86,12 @@ class Keys:
         self._check(record, digest)
         return Principal(record)
 
+    async def admit(self, credential: str | None, door: DoorName, header: Header) -> Principal:
+        """As `authenticate`, but a front door may let callers in who present nothing. Raises NotAllowed too."""
+        if credential is None and (visitor := self._visitors.welcome(door, header)):
+            return Principal(None, visitor)
+        return await self.authenticate(credential)
+
     def require_master(self, credential: str | None) -> None:
         """Raises Unauthenticated unless this is the master key, NotReady when there is none to compare with."""
         if self._master is None:
@@ -83,12 +106,12 @@ class Keys:
 
         Raises NotFound for a user that is not there, NotAllowed for one that is blocked or not the key's own.
         """
-        if principal.key is None:
+        own = principal.user_id
+        if own is None:
             if not named:
                 raise BadRequest(f"When using master key, '{field}' field is required in request body", param=field)
             _check_user(await self._user(named), named, field)
             return named, None
-        own = principal.key.user_id
         _check_user(await self._user(own), own, None)
         if not named or named == own:
             return own, None

@@ -19,6 +19,7 @@ from gateway.accounts.policies import PolicySource
 from gateway.accounts.prices import Prices
 from gateway.accounts.store import AccountStore
 from gateway.accounts.users import Users
+from gateway.accounts.visitors import Visitors
 from wire.errors import CallerError
 
 _TURN_SECONDS = 1.0
@@ -28,10 +29,18 @@ _log = logging.getLogger(__name__)
 class Accounts:
     """The parts, and the tasks behind them. Nothing is opened before `start`."""
 
-    def __init__(self, engine: Engine, *, redis_url: str | None, master_key: str | None, max_stale: float) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        redis_url: str | None,
+        master_key: str | None,
+        max_stale: float,
+        visitors: Visitors | None = None,
+    ) -> None:
         self.store = AccountStore(engine)
         self.directory = Directory(self.store)
-        self.keys = Keys(self.store, self.directory, master_key, max_stale=max_stale)
+        self.keys = Keys(self.store, self.directory, master_key, max_stale=max_stale, visitors=visitors)
         self.issuer = KeyIssuer(self.store)
         self.users = Users(self.store)
         self.budgets = Budgets(self.store)

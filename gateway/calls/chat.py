@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gateway.accounts.credentials import find_credential
-from gateway.accounts.keys import Keys
+from gateway.accounts.keys import Keys, Principal
 from gateway.accounts.policies import PolicySource
 from gateway.accounts.policy import Policy
 from gateway.accounts.provider_objects import ProviderObjects
@@ -70,10 +70,10 @@ class Calls:
 
     async def serve(self, exchange: Exchange, surface: Surface) -> None:
         """Answer one call. Raises GatewayError while nothing has been sent; later errors end the stream in-band."""
-        principal = await self._keys.authenticate(_credential(exchange, surface))
+        principal = await self._principal(exchange, surface)
         ask = read_ask(exchange, surface, await exchange.body(self._max_body))
         targets = permitted(principal, self._targets(ask))
-        if isinstance(surface, CountSurface) and principal.key is None:
+        if isinstance(surface, CountSurface) and principal.is_master:
             return await self._counts.serve(exchange, ask, surface, targets[0])
         user_id, end_user = await self._keys.payer(principal, ask.user, field=surface.user_field or "user")
         targets = await self._pinned(ask, user_id, targets)
@@ -115,6 +115,12 @@ class Calls:
         if ask.own_key is None:
             return self._models.resolve(ask.model)
         return with_own_key(self._models.targets(ask.model), ask.own_key, self._byok)
+
+    async def _principal(self, exchange: Exchange, surface: Surface) -> Principal:
+        credential = _credential(exchange, surface)
+        if isinstance(surface, DoorSurface):
+            return await self._keys.admit(credential, surface.dialect.name, exchange.header)
+        return await self._keys.authenticate(credential)
 
     async def _through_door(self, visit: Visit, surface: DoorSurface) -> Ask:
         ask = visit.ask

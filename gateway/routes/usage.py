@@ -42,7 +42,7 @@ def _filter(
         end_user=end_user,
         request_id=request_id,
     )
-    return wanted if principal.key is None else replace(wanted, user_id=principal.key.user_id)
+    return wanted if principal.user_id is None else replace(wanted, user_id=principal.user_id)
 
 
 FilterDep = Annotated[UsageFilter, Depends(_filter)]

@@ -4,6 +4,8 @@ from gateway.settings.errors import SettingsError
 from gateway.settings.load import Overrides, load
 from gateway.settings.schema import (
     AdmissionSection,
+    AnonymousSection,
+    AuthSection,
     ByokSection,
     HistorySection,
     JobsSection,
@@ -17,6 +19,8 @@ from gateway.settings.schema import (
 
 __all__ = [
     "AdmissionSection",
+    "AnonymousSection",
+    "AuthSection",
     "ByokSection",
     "HistorySection",
     "JobsSection",

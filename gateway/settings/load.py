@@ -40,7 +40,7 @@ _FLAGS = (
     "page_dir",
     "ui_port",
 )
-_STRUCTURED = {"providers", "models", "pricing", "spool", "upstream", "admission", "byok"}
+_STRUCTURED = {"providers", "models", "pricing", "spool", "upstream", "admission", "auth", "byok"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
-from wire.neutral import DialectName
+from wire.neutral import DialectName, DoorName
 
 
 def _exact(value: Any) -> Any:
@@ -136,6 +136,20 @@ class ByokSection(Section):
     llm_server: bool = True  # OpenAI's, as `openai_api_key` of POST /api/v1/chat, whatever `providers` says
 
 
+class AnonymousSection(Section):
+    """Callers who send no key: for which user they call, and through which front doors. See docs/front-doors.md."""
+
+    user: str = Field(min_length=1, max_length=255)  # made at start when unknown
+    surfaces: tuple[DoorName, ...] = Field(min_length=1)
+    hosts: tuple[str, ...] = ()  # beside addresses, names without a dot and those of `cors_allow_origins`
+
+
+class AuthSection(Section):
+    """Who is let in beside the holders of keys."""
+
+    anonymous: AnonymousSection | None = None
+
+
 class Settings(Section):
     """The whole configuration. Secrets have a masked repr and no default."""
 
@@ -168,6 +182,7 @@ class Settings(Section):
     upstream: UpstreamSection = UpstreamSection()
     admission: AdmissionSection = AdmissionSection()
     byok: ByokSection = ByokSection()
+    auth: AuthSection = AuthSection()
 
     @property
     def accounts_url(self) -> str:

@@ -1,6 +1,6 @@
 """The playground's flat API: recorded answers of every provider in its form, its rules, and its errors.
 
-On the embedded parts and on the stack's.
+On the embedded parts and on the stack's, for callers with a key and for such as never send one.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.deployment import Deployment
+from tests.deployment import MASTER_KEY, Deployment, until
 from tests.recorded import said
 from tests.replay import Upstream
-from tests.replay.answers import FIXTURES
+from tests.replay.answers import FIXTURES, answer_of
 
 CHAT = "/api/chat/completions"
 WRITTEN = [
@@ -33,6 +34,7 @@ WRITTEN = [
     ("local-chat-stream", "local", "/local"),
 ]
 _MICRO = Decimal("0.000001")
+_GUEST = {"auth": {"anonymous": {"user": "guest", "surfaces": ["playground"]}}}
 
 
 @pytest.fixture(scope="module", params=["embedded", "stack"])
@@ -45,7 +47,7 @@ def place(
     folder: Path = tmp_path_factory.mktemp(request.param)
     with (
         Upstream() as upstream,
-        Deployment(folder, upstream.url, redis_url=redis_url, database_url=database_url) as deployment,
+        Deployment(folder, upstream.url, redis_url=redis_url, database_url=database_url, config=_GUEST) as deployment,
     ):
         yield deployment, upstream
 
@@ -61,14 +63,23 @@ def events(text: str) -> list[dict[str, Any]]:
     return [exactly(block.removeprefix("data: ")) for block in blocks]
 
 
+def ask(deployment: Deployment, body: Any, *, key: str | None = None, **headers: str) -> httpx.Response:
+    """As a client that knows nothing of keys, unless it is given one."""
+    if key is not None:
+        headers["Authorization"] = f"Bearer {key}"
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return httpx.post(deployment.url + CHAT, content=content, headers=headers, timeout=60)
+
+
 def recorded(name: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((FIXTURES / f"{name}.json").read_text(encoding="utf-8"))
     return found
 
 
+@pytest.mark.parametrize("caller", ["guest", "key holder"])
 @pytest.mark.parametrize(("name", "provider", "prefix"), WRITTEN)
 def test_a_recorded_answer_is_told_flat_and_billed(
-    place: tuple[Deployment, Upstream], name: str, provider: str, prefix: str
+    place: tuple[Deployment, Upstream], name: str, provider: str, prefix: str, caller: str
 ) -> None:
     deployment, upstream = place
     interaction = recorded(name)
@@ -83,10 +94,10 @@ def test_a_recorded_answer_is_told_flat_and_billed(
         "temperature": 0.5,
         "max_tokens": 64,
         "stream": stream,
-        "session_id": f"session-{name}",
+        "session_id": f"session of {caller}, {name}",
         "user_id": f"someone-{name}",
     }
-    response = deployment.post(CHAT, body)
+    response = ask(deployment, body, key=None if caller == "guest" else deployment.key)
     assert response.status_code == 200, response.text
     if stream:
         *deltas, answer = events(response.text)
@@ -105,7 +116,8 @@ def test_a_recorded_answer_is_told_flat_and_billed(
         "total_tokens": expected.prompt + expected.completion,
     }
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", answer["created_at"])
-    (row,) = deployment.rows(1, session_id=f"session-{name}")
+    (row,) = deployment.rows(1, session_id=body["session_id"])
+    assert (row["user_id"] == "guest") is (caller == "guest")
     assert row["end_user"] == f"someone-{name}"
     assert (row["prompt_tokens"], row["completion_tokens"]) == (expected.prompt, expected.completion)
     cost = answer["cost"]
@@ -115,3 +127,74 @@ def test_a_recorded_answer_is_told_flat_and_billed(
         assert cost[part] == cost[part].quantize(_MICRO)
     assert abs(cost["total_cost"] - Decimal(str(row["cost"]))) <= _MICRO
     assert Decimal(str(row["cost"])).quantize(_MICRO, ROUND_HALF_UP) >= cost["input_cost"]
+
+
+# ------------------------------------------------------------------------------------------------ without a key
+_PLAIN = {"model": "openai:gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
+
+
+def _answer_plainly(upstream: Upstream) -> None:
+    upstream.forget()
+    upstream.on("/v1/chat/completions", answer_of(recorded("openai-chat")))
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:8000"}, 200),
+        ({"Host": "[::1]:8000"}, 200),
+        ({"Host": "gateway:8000"}, 200),
+        ({"Host": "192.168.1.20"}, 200),
+        ({"Host": "localhost:3000", "Origin": "http://localhost:3000"}, 200),
+        ({"Host": "localhost", "Origin": "https://localhost:443"}, 200),
+        ({"Host": "rebound.example.com"}, 403),
+        ({"Host": "rebound.example.com", "Origin": "http://rebound.example.com"}, 403),
+        ({"Origin": "https://elsewhere.example.com"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Host": "localhost:8000", "Origin": "http://localhost:3000"}, 403),
+        ({"Authorization": "Bearer wrong"}, 401),
+        ({"X-AnyLLM-Key": "Bearer gw-" + "x" * 64}, 401),
+    ],
+)
+def test_who_comes_in_without_a_key(place: tuple[Deployment, Upstream], headers: dict[str, str], status: int) -> None:
+    deployment, upstream = place
+    _answer_plainly(upstream)
+    response = ask(deployment, _PLAIN, **headers)
+    assert response.status_code == status, response.text
+    assert len(upstream.calls) == (status == 200)
+
+
+def test_other_doors_stay_shut_to_them(place: tuple[Deployment, Upstream]) -> None:
+    deployment, _ = place
+    for path in ("/v1/chat/completions", "/v1/messages"):
+        assert httpx.post(deployment.url + path, json=_PLAIN).status_code == 401
+    for path in ("/v1/usage", "/v1/models", "/v1/keys"):
+        assert httpx.get(deployment.url + path).status_code == 401
+
+
+def test_their_users_limits_hold_them(place: tuple[Deployment, Upstream]) -> None:
+    deployment, upstream = place
+    _answer_plainly(upstream)
+    master = {"Authorization": f"Bearer {MASTER_KEY}"}
+    address = f"{deployment.url}/v1/users/guest"
+    assert httpx.patch(address, json={"blocked": True}, headers=master).status_code == 200
+    try:
+        until(lambda: ask(deployment, _PLAIN).status_code == 403, "a blocked guest is refused")
+    finally:
+        httpx.patch(address, json={"blocked": False}, headers=master)
+    until(lambda: ask(deployment, _PLAIN).status_code == 200, "the guest is let in again")
+    limits = {"limits": {"input_tokens_per_minute": 1}}
+    assert httpx.patch(address, json=limits, headers=master).status_code == 200
+    try:
+        until(lambda: ask(deployment, _PLAIN).status_code == 429, "the guest's limit holds")
+    finally:
+        httpx.patch(address, json={"limits": None}, headers=master)
+    until(lambda: ask(deployment, _PLAIN).status_code == 200, "without a limit it does not")
+
+
+def test_nobody_comes_in_where_it_is_not_set(tmp_path: Path, upstream: Upstream) -> None:
+    with Deployment(tmp_path, upstream.url) as deployment:
+        response = ask(deployment, _PLAIN)
+    assert response.status_code == 401
+    assert response.json()["error"] == {"code": "invalid_api_key", "message": "Invalid API key"}
