@@ -41,7 +41,7 @@ from gateway.metering.spool_metrics import SpoolCollector
 from gateway.models import Models
 from gateway.observability.metrics import Metrics
 from gateway.parts import Parts
-from gateway.routes import audit, budgets, inference, keys, models, ops, page, pricing, usage, users
+from gateway.routes import audit, budgets, inference, keys, models, ops, page, playground, pricing, usage, users
 from gateway.routing.providers import Provider, build_providers
 from gateway.settings import Settings
 from gateway.settings.provider_keys import KeyRing
@@ -220,6 +220,7 @@ def _api(settings: Settings, parts: Parts, serve: Inference, lifespan: Lifespan)
         pricing.router,
         audit.router,
         usage.router,
+        playground.router,
         inference.declare(SURFACES, serve),
     ):
         api.include_router(router)

@@ -21,12 +21,12 @@ _PRINCIPAL = "tollgate.principal"
 Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-def _parts(request: Request) -> Parts:
+def parts_of(request: Request) -> Parts:
     parts: Parts = request.app.state.parts
     return parts
 
 
-def _credential(request: Request) -> str | None:
+def credential_of(request: Request) -> str | None:
     headers = request.headers
     return find_credential(lambda name: headers.get(name.decode()))
 
@@ -40,13 +40,17 @@ class KeyRoute(APIRoute):
         inner = super().get_route_handler()
 
         async def handler(request: Request) -> Response:
-            credential = _credential(request)
-            if credential is None and self.query_key is not None:
-                credential = request.query_params.get(self.query_key)
-            request.scope[_PRINCIPAL] = await _parts(request).keys.authenticate(credential)
+            request.scope[_PRINCIPAL] = await self.authenticate(request)
             return await _with_database(inner, request)
 
         return handler
+
+    async def authenticate(self, request: Request) -> Principal:
+        """Raises Unauthenticated, NotReady."""
+        credential = credential_of(request)
+        if credential is None and self.query_key is not None:
+            credential = request.query_params.get(self.query_key)
+        return await parts_of(request).keys.authenticate(credential)
 
 
 class MasterRoute(APIRoute):
@@ -56,7 +60,7 @@ class MasterRoute(APIRoute):
         inner = super().get_route_handler()
 
         async def handler(request: Request) -> Response:
-            _parts(request).keys.require_master(_credential(request))
+            parts_of(request).keys.require_master(credential_of(request))
             return await _with_database(inner, request)
 
         return handler
@@ -78,6 +82,6 @@ def _actor(request: Request) -> Actor:
     return Actor("master", request.scope[ANSWER].request_id)
 
 
-PartsDep = Annotated[Parts, Depends(_parts)]
+PartsDep = Annotated[Parts, Depends(parts_of)]
 PrincipalDep = Annotated[Principal, Depends(_principal)]
 ActorDep = Annotated[Actor, Depends(_actor)]

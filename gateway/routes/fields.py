@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
+import re
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
 from fastapi import Path, Query
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from gateway.accounts.policy import Limits
 
@@ -18,6 +19,7 @@ _MAX_VALUES = 2_000
 _INT64 = 2**63
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST = datetime(9000, 1, 1, tzinfo=UTC)
+_MONTH = re.compile(r"\d{4}-\d{2}")
 
 
 def storable_text(value: Any) -> Any:
@@ -34,6 +36,19 @@ def _moment(value: datetime) -> datetime:
     if not _EARLIEST <= value < _LATEST:
         raise ValueError("must be between the years 2000 and 9000")
     return value.astimezone(UTC)
+
+
+def _day(value: date) -> date:
+    if not _EARLIEST.date() <= value < _LATEST.date():
+        raise ValueError("must be between the years 2000 and 9000")
+    return value
+
+
+def _month(value: Any) -> Any:
+    """Its first day."""
+    if not isinstance(value, str) or not _MONTH.fullmatch(value):
+        raise ValueError("must be a month such as 2026-11")
+    return f"{value}-01"
 
 
 def _storable(value: dict[str, Any]) -> dict[str, Any]:
@@ -73,6 +88,13 @@ Name = Annotated[str, BeforeValidator(storable_text), Field(max_length=_MAX_NAME
 Identifier = Annotated[str, BeforeValidator(storable_text), Field(min_length=1, max_length=_MAX_NAME)]
 PathId = Annotated[str, BeforeValidator(storable_text), Path(min_length=1, max_length=_MAX_NAME)]
 Moment = Annotated[datetime, AfterValidator(_moment)]
+Day = Annotated[date, AfterValidator(_day)]
+Month = Annotated[
+    date,
+    BeforeValidator(_month),
+    AfterValidator(_day),
+    WithJsonSchema({"type": "string", "pattern": r"^\d{4}-\d{2}$"}),
+]
 Metadata = Annotated[dict[str, Any], AfterValidator(_storable)]
 _TAG_NAME = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:/-]+$")
 TagName = Annotated[str, BeforeValidator(storable_text), _TAG_NAME]

@@ -8,8 +8,9 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from wire.neutral import DialectName, DoorName
 
@@ -20,6 +21,17 @@ def _exact(value: Any) -> Any:
 
 
 Usd = Annotated[Decimal, BeforeValidator(_exact), Field(ge=0, le=Decimal("1000000"), allow_inf_nan=False)]
+
+
+def _zone_name(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"{value!r} is not a time zone; write one like Asia/Seoul") from None
+    return value
+
+
+ZoneName = Annotated[str, AfterValidator(_zone_name)]
 
 
 class Section(BaseModel):
@@ -161,6 +173,7 @@ class Settings(Section):
     database_url: str | None = None  # default: SQLite files in the data folder
     ledger_database_url: str | None = None  # default: `database_url`, or ledger.db beside a SQLite file
     redis_url: str | None = None
+    reporting_zone: ZoneName = "UTC"  # where a day and a month of usage begin and end
     retention_months: int | None = Field(default=None, ge=1)  # of usage events; sums are kept; default: all
     master_key: SecretStr | None = None  # default: made at first start, kept in the secrets folder
     bootstrap_key: SecretStr | None = None  # the first virtual key; default: made and kept like the master key
@@ -200,6 +213,10 @@ class Settings(Section):
             stem, dot, suffix = name.rpartition(".")
             return f"{head}/{stem or name}-ledger{dot}{suffix if stem else ''}"
         return self.database_url
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.reporting_zone)
 
     @property
     def page_address(self) -> str:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -34,7 +36,10 @@ WRITTEN = [
     ("local-chat-stream", "local", "/local"),
 ]
 _MICRO = Decimal("0.000001")
-_GUEST = {"auth": {"anonymous": {"user": "guest", "surfaces": ["playground"]}}}
+_GUEST = {
+    "auth": {"anonymous": {"user": "guest", "surfaces": ["playground"]}},
+    "reporting_zone": "Asia/Seoul",
+}
 
 
 @pytest.fixture(scope="module", params=["embedded", "stack"])
@@ -198,3 +203,117 @@ def test_nobody_comes_in_where_it_is_not_set(tmp_path: Path, upstream: Upstream)
         response = ask(deployment, _PLAIN)
     assert response.status_code == 401
     assert response.json()["error"] == {"code": "invalid_api_key", "message": "Invalid API key"}
+
+
+# ------------------------------------------------------------------------------------------------ lists
+def get(deployment: Deployment, path: str, *, key: str | None = None, **params: str) -> Any:
+    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+    response = httpx.get(deployment.url + path, params=params, headers=headers, timeout=30)
+    assert response.status_code == 200, response.text
+    return exactly(response.text)
+
+
+def test_models_are_listed_with_prices_per_thousand(place: tuple[Deployment, Upstream]) -> None:
+    deployment, _ = place
+    listed = {model["id"]: model for model in get(deployment, "/api/models")["models"]}
+    assert listed["openai:gpt-4o-mini"] == {
+        "id": "openai:gpt-4o-mini",
+        "provider": "openai",
+        "context_window": 128000,
+        "max_output_tokens": 16384,
+        "pricing": {"input_per_1k": Decimal("0.00015"), "output_per_1k": Decimal("0.0006"), "currency": "USD"},
+        "available": True,
+        "unavailable_reason": None,
+    }
+    assert {model["provider"] for model in listed.values()} >= {"openai", "anthropic", "gemini", "solar", "local"}
+    away = [model for model in listed.values() if not model["available"]]
+    assert all(model["unavailable_reason"] for model in away)
+
+
+def test_usage_is_summed_by_session_day_and_month(place: tuple[Deployment, Upstream]) -> None:
+    deployment, upstream = place
+    _answer_plainly(upstream)
+    expected = said(recorded("openai-chat"))
+    for key in (None, None, deployment.key):
+        assert ask(deployment, {**_PLAIN, "session_id": "shared name"}, key=key).status_code == 200
+    rows = deployment.rows(3, session_id="shared name")
+    micros = sum((Decimal(str(row["cost"])) for row in rows[:1]), Decimal(0)).quantize(_MICRO, ROUND_HALF_UP)
+    own = get(deployment, "/api/usage/session/shared name", key=deployment.key)
+    assert own["session_id"] == "shared name"
+    assert (own["requests"], own["errors"], own["unpriced"]) == (1, 0, 0)
+    assert own["usage"] == {
+        "prompt_tokens": expected.prompt,
+        "completion_tokens": expected.completion,
+        "total_tokens": expected.prompt + expected.completion,
+    }
+    assert own["cost"] == {"total_cost": micros, "currency": "USD"}
+    (mine,) = own["users"]
+    assert [(model["provider"], model["model"]) for model in mine["models"]] == [("openai", "gpt-4o-mini")]
+    theirs = get(deployment, "/api/usage/session/shared name")
+    assert [user["user_id"] for user in theirs["users"]] == ["guest"]
+    assert theirs["requests"] == 2
+    everybody = get(deployment, "/api/usage/session/shared name", key=MASTER_KEY)
+    assert everybody["requests"] == 3
+    assert {user["user_id"] for user in everybody["users"]} == {"guest", mine["user_id"]}
+    assert get(deployment, "/api/usage/session/nobody's")["requests"] == 0
+
+
+def test_days_and_months_are_those_of_the_reporting_zone(place: tuple[Deployment, Upstream]) -> None:
+    deployment, upstream = place
+    _answer_plainly(upstream)
+    assert ask(deployment, {**_PLAIN, "session_id": "today"}).status_code == 200
+    deployment.rows(1, session_id="today")
+    today = datetime.now(ZoneInfo("Asia/Seoul"))
+    day, month = today.strftime("%Y-%m-%d"), today.strftime("%Y-%m")
+    for path, params, named in (
+        ("/api/usage/daily", {}, {"date": day}),
+        ("/api/usage/daily", {"date": day}, {"date": day}),
+        ("/api/usage/monthly", {}, {"month": month}),
+        ("/api/usage/monthly", {"month": month}, {"month": month}),
+        ("/api/usage/summary", {}, {}),
+    ):
+        found = get(deployment, path, **params)
+        assert found["requests"] > 0
+        assert [user["user_id"] for user in found["users"]] == ["guest"]
+        assert {name: found[name] for name in named} == named
+        assert found["requests"] == sum(model["requests"] for model in found["models"])
+        assert get(deployment, path, key=MASTER_KEY, **params)["requests"] >= found["requests"]
+    assert get(deployment, "/api/usage/daily", date="2001-02-03")["requests"] == 0
+    assert get(deployment, "/api/usage/monthly", month="2001-02")["requests"] == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "named"),
+    [
+        ("daily", {"date": "yesterday"}, "date"),
+        ("daily", {"date": "1999-12-31"}, "date"),
+        ("daily", {"date": "9999-12-31"}, "date"),
+        ("monthly", {"month": "2026-13"}, "month"),
+        ("monthly", {"month": "0000-01"}, "month"),
+        ("monthly", {"month": "2026-11-01"}, "month"),
+    ],
+)
+def test_a_wrong_day_or_month_is_named(
+    place: tuple[Deployment, Upstream], path: str, params: dict[str, str], named: str
+) -> None:
+    response = httpx.get(f"{place[0].url}/api/usage/{path}", params=params)
+    assert response.status_code == 400
+    assert set(response.json()) == {"error", "detail"}
+    assert f"'{named}'" in response.json()["error"]["message"]
+
+
+def test_lists_want_a_right_key_or_none(place: tuple[Deployment, Upstream]) -> None:
+    deployment, _ = place
+    for path in ("/api/models", "/api/usage/summary"):
+        response = httpx.get(deployment.url + path, headers={"Authorization": "Bearer wrong"})
+        assert response.status_code == 401
+        assert response.json()["error"] == {"code": "invalid_api_key", "message": "Invalid API key"}
+        assert httpx.get(deployment.url + path, headers={"Origin": "https://elsewhere.example.com"}).status_code == 403
+
+
+def test_health_tells_of_database_and_keys(place: tuple[Deployment, Upstream]) -> None:
+    deployment, _ = place
+    health = httpx.get(f"{deployment.url}/health").json()
+    assert (health["status"], health["database"]) == ("healthy", "connected")
+    assert health["providers"]["openai"] == {"key": True}
+    assert "sentinel" not in json.dumps(health)
