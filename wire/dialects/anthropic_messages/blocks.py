@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from wire.dialects.anthropic_messages import foreign, shape
+from wire import reading
+from wire.dialects.anthropic_messages import foreign
 from wire.dialects.anthropic_messages.foreign import OWN, CarriedSignature
 from wire.dialects.anthropic_messages.media import parse_cache, parse_document, parse_image
-from wire.dialects.anthropic_messages.shape import at, wrong
 from wire.neutral import Citation, Native, Part, Text, Thinking, ToolCall, ToolResult
+from wire.reading import WrongType, at
 
 # Blocks that only Anthropic has. Those of server tools are known by their endings, so that new ones pass.
 _NATIVE_TYPES = frozenset(
@@ -41,30 +42,30 @@ def parse_content(content: Any, path: str, *, answer: bool = False) -> tuple[Par
     """
     if isinstance(content, str):
         return (Text(text=content, path=path),)
-    blocks = shape.as_array(content, path)
+    blocks = reading.as_list(content, path)
     return foreign.attach_signatures(
         [_parse_block(block, f"{path}[{index}]", answer) for index, block in enumerate(blocks)]
     )
 
 
 def _parse_block(value: Any, path: str, answer: bool) -> Part | CarriedSignature:
-    block = shape.as_object(value, path)
-    kind = shape.string(block, "type", path)
+    block = reading.as_object(value, path)
+    kind = reading.text(block, "type", path)
     read = _READERS.get(kind)
     if read is not None:
         return read(block, path, answer)
     if answer or kind in _NATIVE_TYPES or kind.endswith("_tool_result"):
         return Native(dialect=OWN, type=kind, value=block, path=path)
-    raise wrong(at(path, "type"), f'unknown content block type "{kind}"')
+    raise WrongType(at(path, "type"), f'unknown content block type "{kind}"')
 
 
 def parse_citation(value: Any, path: str, *, answer: bool = False) -> Citation:
     """Anthropic's own stay whole in `native`; what other dialects know of one is read from it."""
-    native = shape.as_object(value, path)
-    url = shape.optional_string(native, "url", path)
+    native = reading.as_object(value, path)
+    url = reading.text_or_none(native, "url", path)
     title = native.get("title") or native.get("document_title")
     title = title if isinstance(title, str) else None
-    cited_text = shape.optional_string(native, "cited_text", path)
+    cited_text = reading.text_or_none(native, "cited_text", path)
     seal = native.get("encrypted_index")
     if not answer and foreign.is_sealed(seal):
         return foreign.unseal_citation(seal, url, title, cited_text, at(path, "encrypted_index"))
@@ -72,7 +73,7 @@ def parse_citation(value: Any, path: str, *, answer: bool = False) -> Citation:
         url=url,
         title=title,
         cited_text=cited_text,
-        file_id=shape.optional_string(native, "file_id", path),
+        file_id=reading.text_or_none(native, "file_id", path),
         native=native,
         origin=OWN,
     )
@@ -80,9 +81,9 @@ def parse_citation(value: Any, path: str, *, answer: bool = False) -> Citation:
 
 def _text(block: dict[str, Any], path: str, answer: bool) -> Text:
     cache, extra = parse_cache(block, _TEXT_FIELDS, path)
-    citations = shape.optional_array(block, "citations", path)
+    citations = reading.list_or_empty(block, "citations", path)
     return Text(
-        text=shape.string(block, "text", path),
+        text=reading.text(block, "text", path),
         citations=tuple(
             parse_citation(item, f"{path}.citations[{index}]", answer=answer) for index, item in enumerate(citations)
         ),
@@ -93,29 +94,29 @@ def _text(block: dict[str, Any], path: str, answer: bool) -> Text:
 
 
 def _thinking(block: dict[str, Any], path: str, answer: bool) -> Thinking:
-    text = shape.string(block, "thinking", path)
-    signature = shape.optional_string(block, "signature", path)
+    text = reading.text(block, "thinking", path)
+    signature = reading.text_or_none(block, "signature", path)
     if not answer and foreign.is_sealed(signature):
         return foreign.unseal_thinking(signature, text, path)
-    extra = shape.unknown_fields(block, ("type", "thinking", "signature"))
+    extra = reading.unknown_fields(block, ("type", "thinking", "signature")) or None
     return Thinking(text=text, signature=signature, origin=OWN, extra=extra, path=path)
 
 
 def _redacted(block: dict[str, Any], path: str, answer: bool) -> Thinking | CarriedSignature:
-    data = shape.string(block, "data", path)
+    data = reading.text(block, "data", path)
     if not answer and foreign.is_sealed(data):
         return foreign.read_redacted(data, path)
-    extra = shape.unknown_fields(block, ("type", "data"))
+    extra = reading.unknown_fields(block, ("type", "data")) or None
     return Thinking(opaque=data, redacted=True, origin=OWN, extra=extra, path=path)
 
 
 def _tool_use(block: dict[str, Any], path: str, _answer: bool) -> ToolCall:
     cache, extra = parse_cache(block, _CALL_FIELDS, path)
-    arguments = shape.as_object(block.get("input"), at(path, "input"))
+    arguments = reading.as_object(block.get("input"), at(path, "input"))
     return ToolCall(
-        id=shape.string(block, "id", path),
-        name=shape.string(block, "name", path),
-        arguments=shape.json_text(arguments, at(path, "input")),
+        id=reading.text(block, "id", path),
+        name=reading.text(block, "name", path),
+        arguments=reading.json_text(arguments, at(path, "input")),
         cache=cache,
         extra=extra,
         path=path,
@@ -126,9 +127,9 @@ def _tool_result(block: dict[str, Any], path: str, _answer: bool) -> ToolResult:
     cache, extra = parse_cache(block, _RESULT_FIELDS, path)
     content = block.get("content")
     return ToolResult(
-        call_id=shape.string(block, "tool_use_id", path),
+        call_id=reading.text(block, "tool_use_id", path),
         parts=() if content is None else _result_parts(parse_content(content, at(path, "content"))),
-        is_error=shape.optional_bool(block, "is_error", path),
+        is_error=reading.flag_or_none(block, "is_error", path),
         cache=cache,
         extra=extra,
         path=path,
@@ -139,7 +140,7 @@ def _result_parts(parts: Iterable[Part]) -> tuple[Part, ...]:
     """A result inside a result is refused, or nesting would have no end."""
     for part in parts:
         if isinstance(part, ToolResult | ToolCall | Thinking):
-            raise wrong(at(part.path, "type"), "cannot stand in a tool result")
+            raise WrongType(at(part.path, "type"), "cannot stand in a tool result")
     return tuple(parts)
 
 

@@ -27,8 +27,8 @@ from typing import Any, TypeGuard
 import orjson
 from msgspec import Struct, structs
 
-from wire.dialects.anthropic_messages.shape import json_text, wrong
 from wire.neutral import Citation, DialectName, Part, Text, Thinking, ToolCall
+from wire.reading import WrongType, json_text
 
 PREFIX = "tollgate.1."
 OWN: DialectName = "anthropic_messages"
@@ -148,7 +148,7 @@ def without_seals(messages: bytes) -> bytes:
     try:
         parsed = orjson.loads(messages)
     except orjson.JSONDecodeError:
-        raise wrong("messages", "is not valid JSON") from None
+        raise WrongType("messages", "is not valid JSON") from None
     if not isinstance(parsed, list):
         return messages
     kept = [_clean_message(message) for message in parsed]
@@ -191,9 +191,9 @@ def _unseal(seal: str, path: str) -> dict[str, Any]:
     try:
         inside = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except (binascii.Error, ValueError):
-        raise wrong(path, "holds a value of this gateway that was altered") from None
+        raise WrongType(path, "holds a value of this gateway that was altered") from None
     if not isinstance(inside, dict):
-        raise wrong(path, "holds a value of this gateway that was altered")
+        raise WrongType(path, "holds a value of this gateway that was altered")
     return inside
 
 

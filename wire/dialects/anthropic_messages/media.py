@@ -6,12 +6,13 @@ https://platform.claude.com/docs/en/build-with-claude/vision and .../pdf-support
 from __future__ import annotations
 
 import base64
+import binascii
 from typing import Any
 
+from wire import reading
 from wire.dialect import Quirks
-from wire.dialects.anthropic_messages import shape
-from wire.dialects.anthropic_messages.shape import at, wrong
 from wire.neutral import CacheMark, Document, Image, Media, Native
+from wire.reading import WrongType, at
 
 _IMAGE_MIMES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 _MIME_SPELLINGS = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
@@ -32,24 +33,24 @@ _DOCUMENT_FIELDS = frozenset({"type", "source", "cache_control", "title", "conte
 
 def parse_image(block: dict[str, Any], path: str) -> Image:
     """Raises BadRequest naming the field at fault."""
-    media = _parse_source(shape.as_object(block.get("source"), at(path, "source")), at(path, "source"))
+    media = _parse_source(reading.as_object(block.get("source"), at(path, "source")), at(path, "source"))
     cache, extra = parse_cache(block, _IMAGE_FIELDS, path)
     return Image(media=media, cache=cache, extra=extra, path=path)
 
 
 def parse_document(block: dict[str, Any], path: str) -> Document | Native:
     """A document made of content blocks has no neutral form and stays Native. Raises BadRequest."""
-    source = shape.as_object(block.get("source"), at(path, "source"))
+    source = reading.as_object(block.get("source"), at(path, "source"))
     if source.get("type") == "content":
         return Native(dialect="anthropic_messages", type="document", value=block, path=path)
     media = _parse_source(source, at(path, "source"))
     cache, extra = parse_cache(block, _DOCUMENT_FIELDS, path)
-    citations = shape.optional_object(block, "citations", path)
+    citations = reading.object_or_none(block, "citations", path)
     return Document(
         media=media,
-        title=shape.optional_string(block, "title", path),
-        context=shape.optional_string(block, "context", path),
-        citations=None if citations is None else shape.optional_bool(citations, "enabled", at(path, "citations")),
+        title=reading.text_or_none(block, "title", path),
+        context=reading.text_or_none(block, "context", path),
+        citations=None if citations is None else reading.flag_or_none(citations, "enabled", at(path, "citations")),
         cache=cache,
         extra=extra,
         path=path,
@@ -63,13 +64,13 @@ def parse_cache(
 
     A breakpoint that says more than the neutral one can (`scope`) is kept whole among those fields as well.
     """
-    extra = shape.unknown_fields(block, known)
-    mark = shape.optional_object(block, "cache_control", path)
+    extra = reading.unknown_fields(block, known) or None
+    mark = reading.object_or_none(block, "cache_control", path)
     if mark is None:
         return None, extra
     ttl = mark.get("ttl")
     if ttl not in (None, "5m", "1h"):
-        raise wrong(at(path, "cache_control.ttl"), 'must be "5m" or "1h"')
+        raise WrongType(at(path, "cache_control.ttl"), 'must be "5m" or "1h"')
     if not _CACHE_FIELDS.issuperset(mark):
         extra = {**(extra or {}), "cache_control": mark}
     return CacheMark(ttl=ttl), extra
@@ -104,50 +105,50 @@ def render_document(part: Document, quirks: Quirks, *, own: bool) -> dict[str, A
 
 
 def _parse_source(source: dict[str, Any], path: str) -> Media:
-    kind = shape.string(source, "type", path)
+    kind = reading.text(source, "type", path)
     if kind == "base64":
-        mime = shape.string(source, "media_type", path)
-        return Media(mime=mime, data=shape.base64_text(source.get("data"), at(path, "data")))
+        mime = reading.text(source, "media_type", path)
+        return Media(mime=mime, data=_base64_text(source.get("data"), at(path, "data")))
     if kind == "url":
-        address = shape.string(source, "url", path)
+        address = reading.text(source, "url", path)
         if not address.startswith(("http://", "https://")):
-            raise wrong(at(path, "url"), "must be an http or https address")
+            raise WrongType(at(path, "url"), "must be an http or https address")
         return Media(url=address)
     if kind == "file":
-        return Media(file_id=shape.string(source, "file_id", path))
+        return Media(file_id=reading.text(source, "file_id", path))
     if kind == "text":
-        return Media(mime=shape.optional_string(source, "media_type", path), text=shape.string(source, "data", path))
-    raise wrong(at(path, "type"), f'unknown source type "{kind}"')
+        return Media(mime=reading.text_or_none(source, "media_type", path), text=reading.text(source, "data", path))
+    raise WrongType(at(path, "type"), f'unknown source type "{kind}"')
 
 
 def _render_reference(media: Media, path: str, quirks: Quirks, *, own: bool) -> dict[str, Any] | None:
     """The source of media that are not in the request itself; None when they are."""
     if media.file_id is not None:
         if not own:
-            raise wrong(path, "a file stored at another provider cannot be used with this model")
+            raise WrongType(path, "a file stored at another provider cannot be used with this model")
         return {"type": "file", "file_id": media.file_id}
     if media.url is None:
         return None
     if not media.url.startswith(("http://", "https://")):
-        raise wrong(path, "only http and https addresses can be used with this model")
+        raise WrongType(path, "only http and https addresses can be used with this model")
     if not quirks.image_urls:
-        raise wrong(path, "this model takes inline data only, not an address")
+        raise WrongType(path, "this model takes inline data only, not an address")
     return {"type": "url", "url": media.url}
 
 
 def _inline(media: Media, path: str, allowed: frozenset[str], refusal: str, *, own: bool) -> dict[str, Any]:
     if media.data is None:
-        raise wrong(path, "holds no data")
+        raise WrongType(path, "holds no data")
     mime = _mime(media)
     if mime not in allowed and not (own and mime):
-        raise wrong(path, refusal)
+        raise WrongType(path, refusal)
     return {"type": "base64", "media_type": mime, "data": media.data}
 
 
 def _document_source(part: Document, quirks: Quirks, *, own: bool) -> dict[str, Any]:
     media = part.media
     if not own and (media.mime or "").startswith(("audio/", "video/")):
-        raise wrong(part.path, "a document must be a PDF or plain text")
+        raise WrongType(part.path, "a document must be a PDF or plain text")
     reference = _render_reference(media, part.path, quirks, own=own)
     if reference is not None:
         return reference
@@ -163,7 +164,7 @@ def _decoded(data: str, path: str) -> str:
     try:
         return base64.b64decode(data).decode()
     except ValueError:
-        raise wrong(path, "is not UTF-8 text") from None
+        raise WrongType(path, "is not UTF-8 text") from None
 
 
 def _mime(media: Media) -> str | None:
@@ -171,3 +172,18 @@ def _mime(media: Media) -> str | None:
         plain = media.mime.partition(";")[0].strip().lower()
         return _MIME_SPELLINGS.get(plain, plain)
     return next((mime for start, mime in _MAGIC.items() if media.data and media.data.startswith(start)), None)
+
+
+def _base64_text(value: Any, path: str) -> str:
+    """Base64 of the standard alphabet, padded, without line ends. Raises BadRequest for anything else."""
+    text = reading.as_text(value, path)
+    if "\n" in text or "\r" in text:
+        text = text.replace("\r", "").replace("\n", "")
+    text += "=" * (-len(text) % 4)
+    try:
+        empty = not binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        raise WrongType(path, "is not valid base64") from None
+    if empty:
+        raise WrongType(path, "is empty")
+    return text

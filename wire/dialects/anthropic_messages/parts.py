@@ -12,7 +12,6 @@ from wire.dialect import Quirks
 from wire.dialects.anthropic_messages import foreign
 from wire.dialects.anthropic_messages.foreign import OWN
 from wire.dialects.anthropic_messages.media import render_cache, render_document, render_image
-from wire.dialects.anthropic_messages.shape import wrong
 from wire.neutral import (
     Audio,
     Citation,
@@ -26,6 +25,7 @@ from wire.neutral import (
     ToolCall,
     ToolResult,
 )
+from wire.reading import WrongType
 
 _ID_FORBIDS = re.compile(r"[^a-zA-Z0-9_-]")
 
@@ -54,10 +54,10 @@ class PartRenderer(Struct, frozen=True, kw_only=True):
         if isinstance(part, Native):
             return self._native(part)
         if isinstance(part, Audio):
-            raise wrong(part.path, "this model takes no audio")
+            raise WrongType(part.path, "this model takes no audio")
         if isinstance(part, Refusal):
             return self._plain(part.text)
-        raise wrong(part.path, "cannot stand in a user message")
+        raise WrongType(part.path, "cannot stand in a user message")
 
     def in_assistant_turn(self, part: Part) -> list[Block]:
         """Blocks of an assistant message: of a request's history or of an answer."""
@@ -152,7 +152,7 @@ class PartRenderer(Struct, frozen=True, kw_only=True):
 
     def _in_result(self, part: Part) -> list[Block]:
         if isinstance(part, Image | Document) and not self.quirks.tool_result_images:
-            raise wrong(part.path, "this model takes no files in tool results")
+            raise WrongType(part.path, "this model takes no files in tool results")
         return self.in_user_turn(part)
 
     def _image(self, part: Image) -> Block:

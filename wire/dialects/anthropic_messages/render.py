@@ -17,8 +17,8 @@ from wire.dialects.anthropic_messages import settings, tools
 from wire.dialects.anthropic_messages.foreign import OWN
 from wire.dialects.anthropic_messages.models import abilities_of
 from wire.dialects.anthropic_messages.parts import Block, PartRenderer, as_said
-from wire.dialects.anthropic_messages.shape import wrong
 from wire.neutral import Message, Native, Refusal, Request, Text
+from wire.reading import WrongType
 
 _BLANK = Request(dialect=OWN, model="", messages=())
 _NESTED = ("thinking.", "output_config.", "metadata.", "tool_choice.")
@@ -151,7 +151,7 @@ def _with_a_user_message(messages: tuple[Message, ...], dropped: list[str]) -> t
 def _system_blocks(message: Message, renderer: PartRenderer) -> list[Block]:
     for part in message.parts:
         if not isinstance(part, Text | Refusal | Native):
-            raise wrong(part.path, "a system message takes text only")
+            raise WrongType(part.path, "a system message takes text only")
     return [block for part in message.parts for block in renderer.in_user_turn(part)]
 
 

@@ -12,11 +12,10 @@ from typing import Any, Literal
 
 from msgspec import structs
 
-from wire.dialects.anthropic_messages import shape
+from wire import reading
 from wire.dialects.anthropic_messages.blocks import parse_content
 from wire.dialects.anthropic_messages.foreign import OWN
 from wire.dialects.anthropic_messages.media import parse_cache
-from wire.dialects.anthropic_messages.shape import at, wrong
 from wire.neutral import (
     Document,
     Image,
@@ -35,6 +34,7 @@ from wire.neutral import (
     ToolChoice,
     ToolResult,
 )
+from wire.reading import WrongType, at
 
 _TOP_LEVEL = frozenset(
     {
@@ -71,31 +71,31 @@ _ASSISTANT_PARTS = (Text, Image, Document, Thinking, ToolCall, Native)
 
 def parse_request(body: dict[str, Any], *, model: str | None = None, stream: bool | None = None) -> Request:
     """Raises BadRequest naming the path of the field at fault."""
-    shape.as_object(body, "body")
-    extra = shape.unknown_fields(body, _TOP_LEVEL) or {}
+    reading.as_object(body, "body")
+    extra = reading.unknown_fields(body, _TOP_LEVEL)
     choice, parallel = _parse_choice(body, extra)
     return Request(
         dialect=OWN,
-        model=model if model is not None else shape.string(body, "model", ""),
+        model=model if model is not None else reading.text(body, "model", ""),
         messages=(*_parse_system(body), *_parse_messages(body)),
         tools=tuple(
-            _parse_tool(tool, f"tools[{index}]") for index, tool in enumerate(shape.optional_array(body, "tools", ""))
+            _parse_tool(tool, f"tools[{index}]") for index, tool in enumerate(reading.list_or_empty(body, "tools", ""))
         ),
         tool_choice=choice,
         parallel_tool_calls=parallel,
-        max_tokens=shape.optional_integer(body, "max_tokens", ""),
-        temperature=shape.optional_number(body, "temperature", ""),
-        top_p=shape.optional_number(body, "top_p", ""),
-        top_k=shape.optional_integer(body, "top_k", ""),
+        max_tokens=reading.integer_or_none(body, "max_tokens", ""),
+        temperature=reading.number_or_none(body, "temperature", ""),
+        top_p=reading.number_or_none(body, "top_p", ""),
+        top_k=reading.integer_or_none(body, "top_k", ""),
         stop=tuple(
-            shape.as_string(item, f"stop_sequences[{index}]")
-            for index, item in enumerate(shape.optional_array(body, "stop_sequences", ""))
+            reading.as_text(item, f"stop_sequences[{index}]")
+            for index, item in enumerate(reading.list_or_empty(body, "stop_sequences", ""))
         ),
         response_format=_parse_format(body, extra),
         reasoning=_parse_reasoning(body, extra),
-        stream=stream if stream is not None else shape.optional_bool(body, "stream", "") or False,
+        stream=stream if stream is not None else reading.flag_or_none(body, "stream", "") or False,
         user=_parse_user(body, extra),
-        service_tier=shape.optional_string(body, "service_tier", ""),
+        service_tier=reading.text_or_none(body, "service_tier", ""),
         extra=extra,
     )
 
@@ -109,14 +109,14 @@ def _parse_system(body: dict[str, Any]) -> tuple[Message, ...]:
 
 def _parse_messages(body: dict[str, Any]) -> Iterator[Message]:
     names: dict[str, str] = {}  # tool name by the id of its call, over all messages so far
-    for index, value in enumerate(shape.as_array(body.get("messages"), "messages")):
+    for index, value in enumerate(reading.as_list(body.get("messages"), "messages")):
         path = f"messages[{index}]"
-        message = shape.as_object(value, path)
-        role = shape.string(message, "role", path)
+        message = reading.as_object(value, path)
+        role = reading.text(message, "role", path)
         if role not in ("user", "assistant", "system"):
-            raise wrong(at(path, "role"), 'must be "user", "assistant" or "system"')
+            raise WrongType(at(path, "role"), 'must be "user", "assistant" or "system"')
         parts = parse_content(message.get("content"), at(path, "content"))
-        extra = shape.unknown_fields(message, ("role", "content"))
+        extra = reading.unknown_fields(message, ("role", "content")) or None
         if role == "user":
             yield from _split_user(_allowed(parts, _USER_PARTS), extra, names)
         elif role == "assistant":
@@ -129,7 +129,7 @@ def _parse_messages(body: dict[str, Any]) -> Iterator[Message]:
 def _allowed(parts: tuple[Part, ...], types: tuple[type, ...]) -> tuple[Part, ...]:
     for part in parts:
         if not isinstance(part, types):
-            raise wrong(at(part.path, "type"), "cannot stand in a message of this role")
+            raise WrongType(at(part.path, "type"), "cannot stand in a message of this role")
     return parts
 
 
@@ -146,21 +146,21 @@ def _named(part: Part, names: dict[str, str]) -> Part:
     if not isinstance(part, ToolResult):
         return part
     if part.call_id not in names:
-        raise wrong(at(part.path, "tool_use_id"), f'no tool_use block with the id "{part.call_id}" comes before it')
+        raise WrongType(at(part.path, "tool_use_id"), f'no tool_use block with the id "{part.call_id}" comes before it')
     return structs.replace(part, name=names[part.call_id])
 
 
 def _parse_tool(value: Any, path: str) -> Tool | NativeTool:
-    tool = shape.as_object(value, path)
-    kind = shape.optional_string(tool, "type", path)
+    tool = reading.as_object(value, path)
+    kind = reading.text_or_none(tool, "type", path)
     if kind not in (None, "custom"):
         return NativeTool(dialect=OWN, type=kind or "", value=tool, path=path)
     cache, extra = parse_cache(tool, _TOOL_FIELDS, path)
     return Tool(
-        name=shape.string(tool, "name", path),
-        description=shape.optional_string(tool, "description", path),
-        parameters=shape.optional_object(tool, "input_schema", path),
-        strict=shape.optional_bool(tool, "strict", path),
+        name=reading.text(tool, "name", path),
+        description=reading.text_or_none(tool, "description", path),
+        parameters=reading.object_or_none(tool, "input_schema", path),
+        strict=reading.flag_or_none(tool, "strict", path),
         cache=cache,
         extra=extra,
         path=path,
@@ -168,37 +168,37 @@ def _parse_tool(value: Any, path: str) -> Tool | NativeTool:
 
 
 def _parse_choice(body: dict[str, Any], extra: dict[str, Any]) -> tuple[ToolChoice | None, bool | None]:
-    choice = shape.optional_object(body, "tool_choice", "")
+    choice = reading.object_or_none(body, "tool_choice", "")
     if choice is None:
         return None, None
-    disabled = shape.optional_bool(choice, "disable_parallel_tool_use", "tool_choice")
+    disabled = reading.flag_or_none(choice, "disable_parallel_tool_use", "tool_choice")
     parallel = None if disabled is None else not disabled
-    kind = shape.string(choice, "type", "tool_choice")
+    kind = reading.text(choice, "type", "tool_choice")
     if kind not in _CHOICES:
         return ToolChoice(mode="auto", native=choice, native_dialect=OWN), parallel
     _keep_rest(choice, _CHOICE_FIELDS, "tool_choice", extra)
     if kind == "tool":
-        return ToolChoice(mode="tool", name=shape.string(choice, "name", "tool_choice")), parallel
+        return ToolChoice(mode="tool", name=reading.text(choice, "name", "tool_choice")), parallel
     return ToolChoice(mode=_CHOICES[kind]), parallel
 
 
 def _parse_reasoning(body: dict[str, Any], extra: dict[str, Any]) -> Reasoning | None:
     """`thinking` and `output_config.effort`. A thinking type that is not known stays whole in `extra`."""
-    config = shape.optional_object(body, "output_config", "") or {}
-    effort = shape.optional_string(config, "effort", "output_config")
+    config = reading.object_or_none(body, "output_config", "") or {}
+    effort = reading.text_or_none(config, "effort", "output_config")
     _keep_rest(config, ("effort", "format"), "output_config", extra)
-    thinking = shape.optional_object(body, "thinking", "")
+    thinking = reading.object_or_none(body, "thinking", "")
     if thinking is None:
         return None if effort is None else Reasoning(effort=effort)
-    kind = shape.string(thinking, "type", "thinking")
+    kind = reading.text(thinking, "type", "thinking")
     if kind not in ("enabled", "adaptive", "disabled"):
         extra["thinking"] = thinking
         return None if effort is None else Reasoning(effort=effort)
-    display = shape.optional_string(thinking, "display", "thinking")
+    display = reading.text_or_none(thinking, "display", "thinking")
     _keep_rest(thinking, _THINKING_FIELDS, "thinking", extra)
     return Reasoning(
         effort=effort,
-        budget_tokens=shape.optional_integer(thinking, "budget_tokens", "thinking"),
+        budget_tokens=reading.integer_or_none(thinking, "budget_tokens", "thinking"),
         enabled=kind != "disabled",
         adaptive=kind == "adaptive",
         include=None if display is None else display == "summarized",
@@ -207,29 +207,29 @@ def _parse_reasoning(body: dict[str, Any], extra: dict[str, Any]) -> Reasoning |
 
 def _parse_format(body: dict[str, Any], extra: dict[str, Any]) -> ResponseFormat | None:
     """`output_config.format`, or `output_format`, its name while it was in beta."""
-    config = shape.optional_object(body, "output_config", "") or {}
+    config = reading.object_or_none(body, "output_config", "") or {}
     old, new = body.get("output_format"), config.get("format")
     if old is not None and new is not None:
-        raise wrong("output_format", "cannot be given together with output_config.format")
+        raise WrongType("output_format", "cannot be given together with output_config.format")
     path = "output_format" if new is None else "output_config.format"
     value = old if new is None else new
     if value is None:
         return None
-    given = shape.as_object(value, path)
-    if shape.string(given, "type", path) != "json_schema":
+    given = reading.as_object(value, path)
+    if reading.text(given, "type", path) != "json_schema":
         extra["output_config.format"] = given
         return None
-    return ResponseFormat(kind="json_schema", schema=shape.as_object(given.get("schema"), at(path, "schema")))
+    return ResponseFormat(kind="json_schema", schema=reading.as_object(given.get("schema"), at(path, "schema")))
 
 
 def _parse_user(body: dict[str, Any], extra: dict[str, Any]) -> str | None:
-    metadata = shape.optional_object(body, "metadata", "") or {}
+    metadata = reading.object_or_none(body, "metadata", "") or {}
     _keep_rest(metadata, ("user_id",), "metadata", extra)
-    return shape.optional_string(metadata, "user_id", "metadata")
+    return reading.text_or_none(metadata, "user_id", "metadata")
 
 
 def _keep_rest(
     holder: dict[str, Any], known: frozenset[str] | tuple[str, ...], path: str, extra: dict[str, Any]
 ) -> None:
-    for key, value in (shape.unknown_fields(holder, known) or {}).items():
+    for key, value in reading.unknown_fields(holder, known).items():
         extra[at(path, key)] = value

@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 
+from wire import reading
 from wire.dialect import Facts, Quirks, Rendered
-from wire.dialects.anthropic_messages import shape
 from wire.dialects.anthropic_messages.blocks import parse_content
 from wire.dialects.anthropic_messages.errors import error_of_event
 from wire.dialects.anthropic_messages.finish import neutral_reason, parse_finish, render_finish
@@ -24,11 +24,11 @@ _NO_QUIRKS = Quirks()
 def parse_response(body: dict[str, Any]) -> Response:
     """Raises UpstreamMalformed for what is not a message, the upstream's own error where one stands in its place."""
     try:
-        if shape.as_object(body, "answer").get("type") == "error":
+        if reading.as_object(body, "answer").get("type") == "error":
             raise error_of_event(body)
-        parts = parse_content(shape.as_array(body.get("content"), "content"), "content", answer=True)
-        identity = shape.optional_string(body, "id", "")
-        model = shape.optional_string(body, "model", "")
+        parts = parse_content(reading.as_list(body.get("content"), "content"), "content", answer=True)
+        identity = reading.text_or_none(body, "id", "")
+        model = reading.text_or_none(body, "model", "")
     except BadRequest as error:
         raise UpstreamMalformed(f"The upstream's answer is not a message: {error.message}") from error
     usage = parse_usage(body.get("usage"))
@@ -39,7 +39,7 @@ def parse_response(body: dict[str, Any]) -> Response:
         choices=(Choice(parts=parts, finish=parse_finish(body)),),
         usage=usage,
         service_tier=usage.service_tier if usage is not None else None,
-        extra=shape.unknown_fields(body, _FIELDS) or {},
+        extra=reading.unknown_fields(body, _FIELDS),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from msgspec import structs
 
-from wire.dialects.anthropic_messages import shape
+from wire import reading
 from wire.dialects.anthropic_messages.blocks import parse_citation, parse_content
 from wire.dialects.anthropic_messages.errors import failed_event
 from wire.dialects.anthropic_messages.finish import parse_finish
@@ -70,7 +70,7 @@ class StreamParser:
         if data is None or self._over or data.strip() == b"[DONE]":  # some compatible servers end with OpenAI's mark
             return []
         try:
-            message = shape.as_object(orjson.loads(data), "event")
+            message = reading.as_object(orjson.loads(data), "event")
             handle = _HANDLERS.get(message.get("type", ""))
             return handle(self, message) if handle is not None else []
         except orjson.JSONDecodeError as error:
@@ -85,26 +85,26 @@ class StreamParser:
         return []
 
     def _message_start(self, event: dict[str, Any]) -> list[StreamEvent]:
-        message = shape.as_object(event.get("message"), "message")
+        message = reading.as_object(event.get("message"), "message")
         self._usage = merge_native(self._usage, message.get("usage"))
-        extra = shape.unknown_fields(message, _START_FIELDS) or {}
+        extra = reading.unknown_fields(message, _START_FIELDS)
         if self._started:  # two answers spliced into one (an upstream that tried again): the second goes on
             return self._end_all()
         self._started = True
         return [
             Started(
-                id=shape.optional_string(message, "id", "message"),
-                model=shape.optional_string(message, "model", "message"),
+                id=reading.text_or_none(message, "id", "message"),
+                model=reading.text_or_none(message, "model", "message"),
                 usage=parse_usage(self._usage, complete=False),
                 extra={name: value for name, value in extra.items() if value is not None},
             )
         ]
 
     def _block_start(self, event: dict[str, Any]) -> list[StreamEvent]:
-        native = shape.as_object(event.get("content_block"), "content_block")
+        native = reading.as_object(event.get("content_block"), "content_block")
         ordinal = self._next_ordinal
         self._next_ordinal += 1
-        kind = shape.string(native, "type", "content_block")
+        kind = reading.text(native, "type", "content_block")
         index = _index(event)
         begun: list[StreamEvent] = [] if self._started else [Started()]
         if index in self._blocks:
@@ -127,18 +127,18 @@ class StreamParser:
 
     def _block_delta(self, event: dict[str, Any]) -> list[StreamEvent]:
         block = self._block(event)
-        delta = shape.as_object(event.get("delta"), "delta")
+        delta = reading.as_object(event.get("delta"), "delta")
         kind = delta.get("type")
         if kind == "text_delta":
-            return _words(block.ordinal, shape.string(delta, "text", "delta"))
+            return _words(block.ordinal, reading.text(delta, "text", "delta"))
         if kind == "thinking_delta":
-            return _words(block.ordinal, shape.string(delta, "thinking", "delta"))
+            return _words(block.ordinal, reading.text(delta, "thinking", "delta"))
         if kind == "input_json_delta":
-            piece = shape.string(delta, "partial_json", "delta")
+            piece = reading.text(delta, "partial_json", "delta")
             block.json.append(piece)
             return _words(block.ordinal, piece) if block.spoke else []
         if kind == "signature_delta":
-            return [SignatureDelta(block=block.ordinal, signature=shape.string(delta, "signature", "delta"))]
+            return [SignatureDelta(block=block.ordinal, signature=reading.text(delta, "signature", "delta"))]
         if kind == "citations_delta":
             citation = parse_citation(delta.get("citation"), "delta.citation", answer=True)
             return [CitationDelta(block=block.ordinal, citation=citation)]
@@ -162,7 +162,7 @@ class StreamParser:
             part = Native(dialect=OWN, type=value["type"], value=value, path=f"content[{block.ordinal}]")
             return [BlockStart(block=block.ordinal, kind="native", part=part), stop]
         if block.native["type"] == "tool_use" and not text:
-            whole = shape.json_text(block.native.get("input") or {}, "input")
+            whole = reading.json_text(block.native.get("input") or {}, "input")
             return [TextDelta(block=block.ordinal, text=whole), stop]
         return [stop]
 
@@ -174,7 +174,7 @@ class StreamParser:
             self._finished = True
             events.append(parse_finish(delta))
         for holder, known in ((delta, _DELTA_FIELDS), (event, ("type", "delta", "usage"))):
-            said = shape.unknown_fields(holder, known) or {}
+            said = reading.unknown_fields(holder, known)
             self._extra.update({name: value for name, value in said.items() if value is not None})
         if event.get("usage") is not None:
             self._usage = merge_native(self._usage, event["usage"])
@@ -202,7 +202,7 @@ class StreamParser:
 
 
 def _index(event: dict[str, Any]) -> int:
-    return shape.optional_integer(event, "index", "") or 0
+    return reading.integer_or_none(event, "index", "") or 0
 
 
 def _words(ordinal: int, text: str) -> list[StreamEvent]:

@@ -7,8 +7,8 @@ from typing import Any
 from wire.dialect import Quirks
 from wire.dialects.anthropic_messages.foreign import OWN
 from wire.dialects.anthropic_messages.media import render_cache
-from wire.dialects.anthropic_messages.shape import wrong
 from wire.neutral import NativeTool, Request, ResponseFormat, Tool, ToolCall
+from wire.reading import WrongType
 
 # No schema that a person wrote is deeper; what is, could not be walked.
 _DEEPEST_SCHEMA = 100
@@ -105,7 +105,7 @@ def _closed(schema: Any, depth: int) -> Any:
     The model then writes a subset of what the caller's schema allows, so their check still passes.
     """
     if depth > _DEEPEST_SCHEMA:
-        raise wrong("response_format", "the schema is nested too deeply")
+        raise WrongType("response_format", "the schema is nested too deeply")
     if isinstance(schema, list):
         return [_closed(item, depth + 1) for item in schema]
     if not isinstance(schema, dict):

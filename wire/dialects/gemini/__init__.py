@@ -20,11 +20,11 @@ from wire.dialects.gemini.render import render_request
 from wire.dialects.gemini.request import parse_request
 from wire.dialects.gemini.response import parse_response, render_response
 from wire.dialects.gemini.settings import FIELD_NAMES
-from wire.dialects.gemini.shape import json_text, wrong
 from wire.dialects.gemini.stream_parser import GeminiStreamParser
 from wire.dialects.gemini.stream_renderer import GeminiStreamRenderer
 from wire.errors import GatewayError, UpstreamError
 from wire.neutral import DialectName, Request, Response, Stamp
+from wire.reading import WrongType, json_text
 from wire.rewriting import read_top_level, replace_top_level
 
 __all__ = ["DIALECT"]
@@ -37,7 +37,7 @@ def _unsealed(contents: bytes) -> bytes:
     try:
         parsed = orjson.loads(contents)
     except orjson.JSONDecodeError:
-        raise wrong("contents", "cannot be read") from None
+        raise WrongType("contents", "cannot be read") from None
     return json_text(without_seals(parsed), "contents").encode()
 
 

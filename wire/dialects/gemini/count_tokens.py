@@ -7,9 +7,10 @@ from typing import Any
 from wire.dialect import Quirks, Rendered
 from wire.dialects.gemini.render import render_request
 from wire.dialects.gemini.request import parse_request
-from wire.dialects.gemini.shape import as_object, fields
+from wire.dialects.gemini.shape import fields
 from wire.errors import UpstreamMalformed
 from wire.neutral import Request
+from wire.reading import as_object
 
 
 def parse_count_request(body: dict[str, Any], *, model: str | None = None) -> Request:

@@ -20,8 +20,9 @@ from typing import Any
 import msgspec
 import orjson
 
-from wire.dialects.gemini.shape import URL_SAFE, wrong
+from wire.dialects.gemini.shape import URL_SAFE
 from wire.neutral import Thinking
+from wire.reading import WrongType
 
 _PREFIX = b"tollgate1"  # nine bytes: its base64 is a prefix of the whole one's
 SEAL_MARK = base64.b64encode(_PREFIX).decode()
@@ -56,7 +57,7 @@ def unseal(signature: str, path: str) -> tuple[Thinking, ...]:
         plain = base64.b64decode(standard + "=" * (-len(standard) % 4))
         blocks = msgspec.json.decode(plain.removeprefix(_PREFIX), type=_Sealed)
     except (binascii.Error, msgspec.DecodeError, UnicodeDecodeError):
-        raise wrong(path, "holds a value of this gateway that was altered") from None
+        raise WrongType(path, "holds a value of this gateway that was altered") from None
     return tuple(msgspec.structs.replace(block, path=path) for block in blocks)
 
 

@@ -15,20 +15,10 @@ from msgspec import structs
 
 from wire.dialects.gemini.call_ids import CallIds
 from wire.dialects.gemini.foreign import is_sealed, unseal
-from wire.dialects.gemini.shape import (
-    as_object,
-    as_string,
-    base64_text,
-    fields,
-    items,
-    json_text,
-    optional_bool,
-    optional_string,
-    unknown_fields,
-    wrong,
-)
+from wire.dialects.gemini.shape import base64_text, fields, items
 from wire.errors import BadRequest
 from wire.neutral import Audio, Document, Image, Media, Native, Part, Text, Thinking, ToolCall, ToolResult
+from wire.reading import WrongType, as_object, as_text, flag_or_none, json_text, text_or_none, unknown_fields
 
 _BESIDE_DATA = frozenset(
     {
@@ -92,7 +82,7 @@ class PartReader:
     def read(self, raw: Any, path: str) -> list[Part]:
         """One part, after the foreign thinking that its signature carries. Raises BadRequest."""
         part = fields(raw, path)
-        signature = optional_string(part, "thoughtSignature", path)
+        signature = text_or_none(part, "thoughtSignature", path)
         carried: list[Part] = []
         if signature is not None and self._unseal and is_sealed(signature):
             carried = list(unseal(signature, f"{path}.thoughtSignature"))
@@ -102,16 +92,16 @@ class PartReader:
         return [*carried, self._read_data(part, signature, raw, path)]
 
     def _read_data(self, part: dict[str, Any], signature: str | None, raw: dict[str, Any], path: str) -> Part:
-        thought = optional_bool(part, "thought", path)
+        thought = flag_or_none(part, "thought", path)
         kinds = [name for name in part if name not in _BESIDE_DATA]
         if len(kinds) > 1:
-            raise wrong(path, f"holds more than one kind of data ({', '.join(kinds)})")
+            raise WrongType(path, f"holds more than one kind of data ({', '.join(kinds)})")
         kind = kinds[0] if kinds else "text"
         if not kinds and thought is None and signature is None:
-            raise wrong(path, "holds no data")
+            raise WrongType(path, "holds no data")
         if kind == "text":
             self._note_extra(part, kind, path)
-            text = as_string(part.get("text", ""), f"{path}.text")
+            text = as_text(part.get("text", ""), f"{path}.text")
             if thought:
                 return Thinking(text=text, signature=signature, origin="gemini", path=path)
             return Text(text=text, signature=signature, path=path)
@@ -134,10 +124,10 @@ class PartReader:
 
     def _read_call(self, data: dict[str, Any], signature: str | None, path: str) -> ToolCall:
         where = f"{path}.functionCall"
-        name = as_string(data.get("name"), f"{where}.name")
+        name = as_text(data.get("name"), f"{where}.name")
         arguments = as_object(data.get("args", {}), f"{where}.args")
         return ToolCall(
-            id=self.ids.called(optional_string(data, "id", where), name),
+            id=self.ids.called(text_or_none(data, "id", where), name),
             name=name,
             arguments=json_text(arguments, f"{where}.args"),
             signature=signature,
@@ -146,14 +136,14 @@ class PartReader:
 
     def _read_result(self, data: dict[str, Any], path: str) -> ToolResult:
         where = f"{path}.functionResponse"
-        name = as_string(data.get("name"), f"{where}.name")
+        name = as_text(data.get("name"), f"{where}.name")
         response = as_object(data.get("response", {}), f"{where}.response")
-        given = optional_string(data, "id", where)
+        given = text_or_none(data, "id", where)
         call_id = self.ids.answered(given, name)
         if call_id is None and self._calls_elsewhere:
             call_id = given or name
         if call_id is None:
-            raise wrong(where, f"answers no function call of {name!r} before it")
+            raise WrongType(where, f"answers no function call of {name!r} before it")
         for field, value in unknown_fields(data, ("id", "name", "response", "parts")).items():
             self.extra[f"{where}.{field}"] = value
         text, is_error = _result_text(response, f"{where}.response")
@@ -173,15 +163,15 @@ class PartReader:
 
     def _read_media(self, kind: str, data: dict[str, Any], signature: str | None, path: str) -> Part:
         where = f"{path}.{kind}"
-        mime = optional_string(data, "mimeType", where)
+        mime = text_or_none(data, "mimeType", where)
         if kind == "inlineData":
             media = Media(mime=mime, data=base64_text(data.get("data"), f"{where}.data"))
         else:
-            uri = as_string(data.get("fileUri"), f"{where}.fileUri")
+            uri = as_text(data.get("fileUri"), f"{where}.fileUri")
             mime = mime or mime_of_address(uri)
             stored = uri.startswith(_FILE_STORE)
             media = Media(mime=mime, file_id=uri if stored else None, url=None if stored else uri)
-        filename = optional_string(data, "displayName", where)
+        filename = text_or_none(data, "displayName", where)
         # What has no known type is most often the address of a video.
         mime = mime or "video/mp4"
         media = structs.replace(media, mime=mime)
@@ -216,7 +206,7 @@ def read_arguments(call: ToolCall) -> dict[str, Any]:
     if arguments is None and call.arguments.strip() == "null":
         return {}
     if not isinstance(arguments, dict):
-        raise wrong(call.path or "tool call", "the arguments are not a JSON object, which Gemini needs")
+        raise WrongType(call.path or "tool call", "the arguments are not a JSON object, which Gemini needs")
     return arguments
 
 
@@ -230,13 +220,13 @@ def media_part(part: Image | Audio | Document) -> dict[str, Any]:
     if media.data is not None:
         mime = media.mime or _mime_of_data(media.data)
         if mime is None:
-            raise wrong(part.path, "the media type must be said")
+            raise WrongType(part.path, "the media type must be said")
         return {"inlineData": {"mimeType": mime, "data": media.data}}
     if media.text is not None:
         return {"text": media.text}
     uri = media.url or media.file_id
     if uri is None:
-        raise wrong(part.path, "holds no media that Gemini can take")
+        raise WrongType(part.path, "holds no media that Gemini can take")
     if media.url is None and not uri.startswith((_FILE_STORE, "files/")):
         raise BadRequest(f"{part.path}: a file id of another provider cannot be used with Gemini", param=part.path)
     mime = media.mime or mime_of_address(uri)

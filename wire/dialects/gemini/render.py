@@ -15,7 +15,6 @@ from wire.dialects.gemini.call_ids import CallIds
 from wire.dialects.gemini.foreign import SKIP_VALIDATION
 from wire.dialects.gemini.parts import media_part, read_arguments, signed
 from wire.dialects.gemini.settings import render_settings
-from wire.dialects.gemini.shape import wrong
 from wire.dialects.gemini.thinking import generation, wants_signatures
 from wire.dialects.gemini.tools import render_tools
 from wire.neutral import (
@@ -32,6 +31,7 @@ from wire.neutral import (
     ToolCall,
     ToolResult,
 )
+from wire.reading import WrongType
 
 
 def render_request(request: Request, *, quirks: Quirks) -> Rendered:
@@ -48,7 +48,7 @@ def render_request(request: Request, *, quirks: Quirks) -> Rendered:
     elif turns.system:  # Gemini needs a turn to answer to
         contents = [{"role": "user", "parts": turns.system}]
     if not contents:
-        raise wrong("messages", "must hold at least one turn that Gemini can take")
+        raise WrongType("messages", "must hold at least one turn that Gemini can take")
     body["contents"] = contents
     render_tools(request, body, dropped)
     render_settings(request, body, dropped)
@@ -126,7 +126,7 @@ class _Turns:
             self._dropped.append(part.path)
             return []
         if not isinstance(part, Text):
-            raise wrong(part.path, "a system message can hold nothing but text for Gemini")
+            raise WrongType(part.path, "a system message can hold nothing but text for Gemini")
         return [{"text": part.text}] if part.text or self._own else []
 
     def _part(self, part: Part) -> list[dict[str, Any]]:
@@ -160,7 +160,7 @@ class _Turns:
     def _media(self, part: Image | Audio | Document) -> dict[str, Any]:
         if isinstance(part, Image):
             if part.media.url is not None and not self._quirks.image_urls:
-                raise wrong(part.path, "this upstream takes no image addresses, only inline images")
+                raise WrongType(part.path, "this upstream takes no image addresses, only inline images")
             if part.detail not in (None, "auto"):
                 self._dropped.append(f"{part.path}.detail")
             return signed(media_part(part), part.signature)
@@ -191,7 +191,9 @@ class _Turns:
         """Function responses of a turn stand together, before the media that they brought."""
         name = self._names.get(part.call_id) or part.name
         if name is None:
-            raise wrong(part.path, f"answers no tool call before it (id {part.call_id!r}), and Gemini needs its name")
+            raise WrongType(
+                part.path, f"answers no tool call before it (id {part.call_id!r}), and Gemini needs its name"
+            )
         response: dict[str, Any] = {"name": name, "response": self._response(part)}
         if part.call_id not in self._made and part.call_id != part.name:
             response["id"] = part.call_id

@@ -15,19 +15,7 @@ from msgspec import structs
 from wire.dialects.gemini.call_ids import CallIds
 from wire.dialects.gemini.parts import PartReader
 from wire.dialects.gemini.schema import to_json_schema
-from wire.dialects.gemini.shape import (
-    as_object,
-    as_string,
-    fields,
-    items,
-    optional_bool,
-    optional_integer,
-    optional_number,
-    optional_string,
-    strings,
-    unknown_fields,
-    wrong,
-)
+from wire.dialects.gemini.shape import fields, items, optional_integer, optional_number, strings
 from wire.dialects.gemini.thinking import parse_thinking
 from wire.neutral import (
     Message,
@@ -43,6 +31,7 @@ from wire.neutral import (
     ToolChoice,
     ToolResult,
 )
+from wire.reading import WrongType, as_object, as_text, flag_or_none, text_or_none, unknown_fields
 
 _TOP = frozenset(
     {"model", "contents", "systemInstruction", "tools", "toolConfig", "generationConfig", "serviceTier", "store"}
@@ -75,7 +64,7 @@ _MODALITIES = {1: "text", 2: "image", 3: "audio"}
 def parse_request(body: dict[str, Any], *, model: str | None = None, stream: bool | None = None) -> Request:
     """`model` and `stream` come from the URL. Raises BadRequest naming the path of what is wrong."""
     top = fields(body, "body")
-    named = optional_string(top, "model", "")
+    named = text_or_none(top, "model", "")
     reader = PartReader(CallIds(), calls_elsewhere="cachedContent" in top)
     messages = [*_system(top.get("systemInstruction"), reader), *_contents(top.get("contents"), reader)]
     config = fields(top.get("generationConfig", {}), "generationConfig")
@@ -100,14 +89,14 @@ def parse_request(body: dict[str, Any], *, model: str | None = None, stream: boo
         presence_penalty=optional_number(config, "presencePenalty", where),
         frequency_penalty=optional_number(config, "frequencyPenalty", where),
         n=optional_integer(config, "candidateCount", where),
-        logprobs=optional_bool(config, "responseLogprobs", where),
+        logprobs=flag_or_none(config, "responseLogprobs", where),
         top_logprobs=optional_integer(config, "logprobs", where),
         response_format=_response_format(config),
         reasoning=reasoning,
         modalities=_modalities(config),
         stream=bool(stream),
-        service_tier=optional_string(top, "serviceTier", ""),
-        store=optional_bool(top, "store", ""),
+        service_tier=text_or_none(top, "serviceTier", ""),
+        store=flag_or_none(top, "store", ""),
         extra={**extra, **reader.extra},
     )
 
@@ -125,19 +114,19 @@ def _contents(value: Any, reader: PartReader) -> Iterable[Message]:
     """Consecutive model contents are one turn: streaming clients keep every chunk as a content of its own."""
     contents = items(value)
     if not contents:
-        raise wrong("contents", "must hold at least one content")
+        raise WrongType("contents", "must hold at least one content")
     turns: list[tuple[Role, list[Part]]] = []
     for place, raw in enumerate(contents):
         path = f"contents[{place}]"
         content = fields(raw, path)
-        role = _ROLES.get(optional_string(content, "role", path) or "user")
+        role = _ROLES.get(text_or_none(content, "role", path) or "user")
         if role is None:
-            raise wrong(f"{path}.role", "must be user or model")
+            raise WrongType(f"{path}.role", "must be user or model")
         for name, value in unknown_fields(content, ("role", "parts")).items():
             reader.extra[f"{path}.{name}"] = value
         parts = _parts(content, path, reader)
         if role == "assistant" and any(isinstance(part, ToolResult) for part in parts):
-            raise wrong(path, "a model turn cannot hold a functionResponse")
+            raise WrongType(path, "a model turn cannot hold a functionResponse")
         if role == "assistant" and turns and turns[-1][0] == role:
             turns[-1][1].extend(parts)
         else:
@@ -207,8 +196,8 @@ def _function(raw: Any, path: str) -> Tool:
     elif "parameters" in declaration:
         parameters = to_json_schema(declaration["parameters"], f"{path}.parameters")
     return Tool(
-        name=as_string(declaration.get("name"), f"{path}.name"),
-        description=optional_string(declaration, "description", path),
+        name=as_text(declaration.get("name"), f"{path}.name"),
+        description=text_or_none(declaration, "description", path),
         parameters=parameters,
         extra=unknown_fields(declaration, ("name", "description", "parameters", "parametersJsonSchema")) or None,
         path=path,
@@ -229,7 +218,7 @@ def _tool_choice(value: Any, extra: dict[str, Any]) -> ToolChoice | None:
     word = _MODES.get(mode) if isinstance(mode, int) else mode
     if word is None or word == "MODE_UNSPECIFIED":
         return None
-    match as_string(word, f"{path}.mode").upper():
+    match as_text(word, f"{path}.mode").upper():
         case "AUTO":
             return ToolChoice(mode="auto", allowed=allowed)
         case "NONE":
@@ -240,7 +229,7 @@ def _tool_choice(value: Any, extra: dict[str, Any]) -> ToolChoice | None:
             return ToolChoice(mode="required", allowed=allowed)
         case "VALIDATED":  # like AUTO, with calls held to their schemas
             return ToolChoice(mode="auto", allowed=allowed, native="VALIDATED", native_dialect="gemini")
-    raise wrong(f"{path}.mode", "must be AUTO, ANY, NONE or VALIDATED")
+    raise WrongType(f"{path}.mode", "must be AUTO, ANY, NONE or VALIDATED")
 
 
 def _reasoning(config: dict[str, Any], extra: dict[str, Any]) -> Reasoning | None:
@@ -252,14 +241,14 @@ def _reasoning(config: dict[str, Any], extra: dict[str, Any]) -> Reasoning | Non
     extra.update({f"{path}.{name}": value for name, value in unknown_fields(thinking, known).items()})
     return parse_thinking(
         budget=optional_integer(thinking, "thinkingBudget", path),
-        level=optional_string(thinking, "thinkingLevel", path),
-        include=optional_bool(thinking, "includeThoughts", path),
+        level=text_or_none(thinking, "thinkingLevel", path),
+        include=flag_or_none(thinking, "includeThoughts", path),
     )
 
 
 def _response_format(config: dict[str, Any]) -> ResponseFormat | None:
     path = "generationConfig"
-    mime = optional_string(config, "responseMimeType", path)
+    mime = text_or_none(config, "responseMimeType", path)
     schema: dict[str, Any] | None = None
     if "responseJsonSchema" in config:
         schema = as_object(config["responseJsonSchema"], f"{path}.responseJsonSchema")
@@ -276,6 +265,6 @@ def _response_format(config: dict[str, Any]) -> ResponseFormat | None:
 def _modalities(config: dict[str, Any]) -> tuple[str, ...]:
     path = "generationConfig.responseModalities"
     return tuple(
-        _MODALITIES.get(value, "text") if isinstance(value, int) else as_string(value, f"{path}[{place}]").lower()
+        _MODALITIES.get(value, "text") if isinstance(value, int) else as_text(value, f"{path}[{place}]").lower()
         for place, value in enumerate(items(config.get("responseModalities")))
     )

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from wire.dialects.gemini.shape import as_object, camel, items, wrong
+from wire.dialects.gemini.shape import camel, items
+from wire.reading import WrongType, as_object
 
 MAX_DEPTH = 100  # deeper schemas are refused by Google (and would exhaust the stack here)
 
@@ -24,7 +25,7 @@ _ANNOTATIONS = frozenset({"$schema", "$comment", "discriminator", "examples"})
 def to_json_schema(schema: Any, path: str, depth: int = 0) -> dict[str, Any]:
     """A Gemini `Schema` as JSON Schema. Raises BadRequest naming the path of a wrong type."""
     if depth > MAX_DEPTH:
-        raise wrong(path, "is nested too deeply")
+        raise WrongType(path, "is nested too deeply")
     found = {camel(name): value for name, value in as_object(schema, path).items() if value is not None}
     result: dict[str, Any] = {}
     for name, value in found.items():
@@ -62,7 +63,7 @@ def _type_name(value: Any, path: str) -> Any:
         return [member.lower() for member in value]
     if isinstance(value, int) and value in _TYPE_NUMBERS:
         return _TYPE_NUMBERS[value]
-    raise wrong(path, "is not a type")
+    raise WrongType(path, "is not a type")
 
 
 def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
@@ -89,7 +90,7 @@ def for_gemini(schema: Mapping[str, Any], path: str) -> tuple[dict[str, Any], li
 
 def _object_for_gemini(schema: Mapping[str, Any], path: str, lost: list[str], depth: int) -> dict[str, Any]:
     if depth > MAX_DEPTH:
-        raise wrong(path, "is nested too deeply")
+        raise WrongType(path, "is nested too deeply")
     result: dict[str, Any] = {}
     for name, value in schema.items():
         where = f"{path}.{name}"

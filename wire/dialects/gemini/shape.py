@@ -7,24 +7,12 @@ a single value where a list may stand, numbers as text. https://protobuf.dev/pro
 from __future__ import annotations
 
 import binascii
-from collections.abc import Collection
 from functools import lru_cache
 from typing import Any
 
-import orjson
-
-from wire.errors import BadRequest
+from wire.reading import WrongType, as_text, at
 
 URL_SAFE = str.maketrans("-_", "+/")
-
-
-def wrong(path: str, what: str) -> BadRequest:
-    """The error for the field at `path`: "contents[0].role: must be a string"."""
-    return BadRequest(f"{path}: {what}", param=path)
-
-
-def at(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
 
 
 @lru_cache(maxsize=512)
@@ -38,12 +26,8 @@ def fields(value: Any, path: str) -> dict[str, Any]:
     """The members of an object of Google's API by camelCase name, null ones left out. Never for the caller's own
     objects (arguments, schemas), whose names are theirs."""
     if not isinstance(value, dict):
-        raise wrong(path, "must be an object")
+        raise WrongType(path, "must be an object")
     return {camel(name): member for name, member in value.items() if member is not None}
-
-
-def unknown_fields(holder: dict[str, Any], known: Collection[str]) -> dict[str, Any]:
-    return {name: value for name, value in holder.items() if name not in known}
 
 
 def items(value: Any) -> list[Any]:
@@ -51,30 +35,6 @@ def items(value: Any) -> list[Any]:
     if value is None:
         return []
     return value if isinstance(value, list) else [value]
-
-
-def as_object(value: Any, path: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise wrong(path, "must be an object")
-    return value
-
-
-def as_string(value: Any, path: str) -> str:
-    if not isinstance(value, str):
-        raise wrong(path, "must be a string")
-    return value
-
-
-def optional_string(holder: dict[str, Any], name: str, path: str) -> str | None:
-    value = holder.get(name)
-    return None if value is None else as_string(value, at(path, name))
-
-
-def optional_bool(holder: dict[str, Any], name: str, path: str) -> bool | None:
-    value = holder.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise wrong(at(path, name), "must be true or false")
-    return value
 
 
 def optional_number(holder: dict[str, Any], name: str, path: str) -> float | None:
@@ -85,9 +45,9 @@ def optional_number(holder: dict[str, Any], name: str, path: str) -> float | Non
         try:
             value = float(value)
         except ValueError:
-            raise wrong(at(path, name), "must be a number") from None
+            raise WrongType(at(path, name), "must be a number") from None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise wrong(at(path, name), "must be a number")
+        raise WrongType(at(path, name), "must be a number")
     return value
 
 
@@ -97,18 +57,18 @@ def optional_integer(holder: dict[str, Any], name: str, path: str) -> int | None
     if value is None:
         return None
     if value != value or value in (float("inf"), float("-inf")) or value != int(value):
-        raise wrong(at(path, name), "must be an integer")
+        raise WrongType(at(path, name), "must be an integer")
     return int(value)
 
 
 def strings(holder: dict[str, Any], name: str, path: str) -> tuple[str, ...]:
     found = items(holder.get(name))
-    return tuple(as_string(value, f"{at(path, name)}[{place}]") for place, value in enumerate(found))
+    return tuple(as_text(value, f"{at(path, name)}[{place}]") for place, value in enumerate(found))
 
 
 def base64_text(value: Any, path: str) -> str:
     """Base64 in the standard alphabet, padded. Google takes both alphabets, padded or not; all else is a BadRequest."""
-    text = as_string(value, path)
+    text = as_text(value, path)
     if "-" in text or "_" in text:
         text = text.translate(URL_SAFE)
     if "\n" in text or "\r" in text:
@@ -117,13 +77,5 @@ def base64_text(value: Any, path: str) -> str:
     try:
         binascii.a2b_base64(text, strict_mode=True)
     except ValueError:
-        raise wrong(path, "is not valid base64") from None
+        raise WrongType(path, "is not valid base64") from None
     return text
-
-
-def json_text(value: Any, path: str) -> str:
-    """The value as JSON text. Raises BadRequest for what cannot be written again (nested beyond all measure)."""
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:
-        raise wrong(path, "is nested too deeply or holds a number that is too large") from None

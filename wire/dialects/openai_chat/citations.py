@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from wire.dialects.openai_chat.reading import as_object, integer_or_none, object_or_none, text_or_none
 from wire.neutral import Citation
+from wire.reading import as_object, integer_or_none, object_or_none, text_or_none
 
 
 def read_annotations(items: list[Any], path: str) -> tuple[Citation, ...]:

@@ -13,7 +13,6 @@ import orjson
 
 from wire.dialect import Quirks
 from wire.dialects.openai_chat.media import render_audio, render_document, render_image, unsupported
-from wire.dialects.openai_chat.reading import at
 from wire.dialects.openai_chat.thinking import needs_details, to_details
 from wire.dialects.openai_chat.tools import cache_control
 from wire.neutral import (
@@ -31,6 +30,7 @@ from wire.neutral import (
     ToolCall,
     ToolResult,
 )
+from wire.reading import at
 
 
 class Conversation:

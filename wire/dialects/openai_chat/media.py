@@ -12,9 +12,9 @@ import re
 from typing import Any
 
 from wire.dialect import Quirks
-from wire.dialects.openai_chat.reading import WrongType, as_object, as_text, at, beyond, text, text_or_none
 from wire.errors import BadRequest
 from wire.neutral import Audio, Document, Image, Media
+from wire.reading import WrongType, as_object, as_text, at, beyond, text, text_or_none
 
 _DATA_URL = re.compile(r"data:([^;,]*)((?:;[^;,]*)*),", re.ASCII)
 _ADDRESSES = ("http://", "https://", "gs://")

@@ -10,20 +10,6 @@ from typing import Any, Literal
 from msgspec import Struct, structs
 
 from wire.dialects.openai_chat import media
-from wire.dialects.openai_chat.reading import (
-    WrongType,
-    as_list,
-    as_object,
-    as_text,
-    at,
-    beyond,
-    integer_or_none,
-    json_text,
-    list_or_empty,
-    object_or_none,
-    text,
-    text_or_none,
-)
 from wire.dialects.openai_chat.thinking import read_reasoning
 from wire.neutral import (
     Audio,
@@ -38,6 +24,20 @@ from wire.neutral import (
     Thinking,
     ToolCall,
     ToolResult,
+)
+from wire.reading import (
+    WrongType,
+    as_list,
+    as_object,
+    as_text,
+    at,
+    beyond,
+    integer_or_none,
+    json_text,
+    list_or_empty,
+    object_or_none,
+    text,
+    text_or_none,
 )
 
 # Parts of answers that only their server understands; a request may hand them back.

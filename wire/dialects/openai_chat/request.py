@@ -9,7 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from wire.dialects.openai_chat.messages import read_messages
-from wire.dialects.openai_chat.reading import (
+from wire.dialects.openai_chat.tools import read_tool_choice, read_tools
+from wire.errors import BadRequest
+from wire.neutral import Reasoning, Request, ResponseFormat
+from wire.reading import (
     WrongType,
     as_list,
     as_object,
@@ -24,9 +27,6 @@ from wire.dialects.openai_chat.reading import (
     text,
     text_or_none,
 )
-from wire.dialects.openai_chat.tools import read_tool_choice, read_tools
-from wire.errors import BadRequest
-from wire.neutral import Reasoning, Request, ResponseFormat
 
 _KNOWN = frozenset(
     {

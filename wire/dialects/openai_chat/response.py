@@ -18,16 +18,6 @@ from wire.dialects.openai_chat.finish import read_finish, write_finish
 from wire.dialects.openai_chat.measure import calls_tools, text_bytes
 from wire.dialects.openai_chat.media import data_url, read_image
 from wire.dialects.openai_chat.messages import ANSWER_FIELDS, read_answer
-from wire.dialects.openai_chat.reading import (
-    WrongType,
-    as_list,
-    as_object,
-    beyond,
-    integer_or_none,
-    list_or_empty,
-    object_or_none,
-    text_or_none,
-)
 from wire.dialects.openai_chat.thinking import needs_details, to_details
 from wire.dialects.openai_chat.usage import read_usage, render_usage, usage_of_chunk
 from wire.errors import UpstreamMalformed
@@ -44,6 +34,16 @@ from wire.neutral import (
     Text,
     Thinking,
     ToolCall,
+)
+from wire.reading import (
+    WrongType,
+    as_list,
+    as_object,
+    beyond,
+    integer_or_none,
+    list_or_empty,
+    object_or_none,
+    text_or_none,
 )
 
 _KNOWN = frozenset({"id", "object", "created", "model", "choices", "usage", "service_tier"})

@@ -15,16 +15,6 @@ from wire.dialects.openai_chat.citations import read_annotations
 from wire.dialects.openai_chat.finish import read_finish
 from wire.dialects.openai_chat.media import read_image
 from wire.dialects.openai_chat.messages import read_signature
-from wire.dialects.openai_chat.reading import (
-    WrongType,
-    as_list,
-    as_object,
-    as_text,
-    json_text,
-    list_or_empty,
-    object_or_none,
-    text_or_none,
-)
 from wire.dialects.openai_chat.thinking import detail_text, origin_of, plain_text, same_block
 from wire.neutral import (
     Audio,
@@ -44,6 +34,16 @@ from wire.neutral import (
     TextDelta,
     Thinking,
     ToolCall,
+)
+from wire.reading import (
+    WrongType,
+    as_list,
+    as_object,
+    as_text,
+    json_text,
+    list_or_empty,
+    object_or_none,
+    text_or_none,
 )
 
 _PATH = "choices[].delta"

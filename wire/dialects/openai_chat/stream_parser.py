@@ -12,12 +12,12 @@ from typing import Any
 import orjson
 
 from wire.dialects.openai_chat.errors import failed_event
-from wire.dialects.openai_chat.reading import WrongType, as_object, list_or_empty, object_or_none
 from wire.dialects.openai_chat.response import call_id_stem
 from wire.dialects.openai_chat.stream_choice import ChoiceStream
 from wire.dialects.openai_chat.usage import finished, read_usage, supersedes, usage_of_chunk
 from wire.errors import UpstreamMalformed, UpstreamTruncated
 from wire.neutral import Ended, Extra, Started, StreamEvent, Usage, UsageUpdate
+from wire.reading import WrongType, as_object, list_or_empty, object_or_none
 from wire.sse import SseEvent
 
 # Fields of a chunk that are read, or that mean nothing to anybody: `obfuscation` and Mistral's `p` are padding.

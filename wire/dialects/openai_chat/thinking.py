@@ -13,8 +13,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from wire.dialects.openai_chat.reading import as_object, as_text, at, list_or_empty, text_or_none
 from wire.neutral import DialectName, Thinking
+from wire.reading import as_object, as_text, at, list_or_empty, text_or_none
 
 TEXT_FIELDS = ("reasoning_content", "reasoning")
 _ORIGIN_BY_FORMAT: Mapping[str, DialectName] = {

@@ -9,7 +9,8 @@ from typing import Any
 
 from wire.dialect import Quirks
 from wire.dialects.openai_chat.messages import read_cache
-from wire.dialects.openai_chat.reading import (
+from wire.neutral import NativeTool, Request, Tool, ToolChoice
+from wire.reading import (
     WrongType,
     as_object,
     at,
@@ -20,7 +21,6 @@ from wire.dialects.openai_chat.reading import (
     text,
     text_or_none,
 )
-from wire.neutral import NativeTool, Request, Tool, ToolChoice
 
 _FUNCTION_FIELDS = frozenset({"name", "description", "parameters", "strict"})
 _CUSTOM_FIELDS = frozenset({"name", "description", "format"})

@@ -6,7 +6,6 @@ from typing import Any
 
 from wire.dialects.openai_responses import carried
 from wire.dialects.openai_responses.parts import join_paragraphs
-from wire.dialects.openai_responses.reading import NAME
 from wire.dialects.openai_responses.tools import split_name
 from wire.neutral import Citation, Image, Stamp, Thinking, ToolCall
 
@@ -26,7 +25,7 @@ def item_id(stamp: Stamp, kind: str, index: int) -> str:
 
 def reasoning_id(part: Thinking, ours: str) -> str:
     """Encrypted reasoning is tied to the id of its item: OpenAI refuses it under another one."""
-    return part.item_id if part.origin == NAME and part.item_id else ours
+    return part.item_id if part.origin == "openai_responses" and part.item_id else ours
 
 
 def text_part(text: str, annotations: list[dict[str, Any]], logprobs: list[Any]) -> dict[str, Any]:
@@ -55,7 +54,7 @@ def call_item(ident: str, part: ToolCall, status: str) -> dict[str, Any]:
 def reasoning_item(ident: str, part: Thinking) -> dict[str, Any]:
     """Foreign reasoning is shown as a summary, the one thing that every client displays and gives back."""
     item: dict[str, Any] = {"id": ident, "type": "reasoning", "summary": []}
-    if part.origin != NAME:
+    if part.origin != "openai_responses":
         item["summary"] = [summary_part(part.text)] if part.text else []
         item["encrypted_content"] = carried.of_thinking(part)
         return item
@@ -94,7 +93,7 @@ def image_item(ident: str, part: Image, dropped: list[str]) -> dict[str, Any] | 
 
 def annotation(citation: Citation, text_length: int, dropped: list[str]) -> dict[str, Any] | None:
     """A source without a span rests under the whole text so far. Sources that are neither page nor file are lost."""
-    if citation.native is not None and citation.origin == NAME:
+    if citation.native is not None and citation.origin == "openai_responses":
         return citation.native
     if citation.cited_text is not None:
         dropped.append("citations.cited_text")

@@ -7,9 +7,9 @@ import binascii
 import re
 from typing import Any
 
-from wire.dialects.openai_responses.reading import WrongType, as_object, at, text, text_or_none
 from wire.errors import BadRequest
 from wire.neutral import Audio, Document, Image, Media
+from wire.reading import WrongType, as_object, at, text, text_or_none
 
 _DATA_URL = re.compile(r"data:([^;,]*)((?:;[^;,]*)*),", re.ASCII)
 _NOT_BASE64 = "is not valid base64"

@@ -8,11 +8,11 @@ import msgspec
 from msgspec import Struct
 
 from wire.dialects.openai_responses.errors import in_band_error
-from wire.dialects.openai_responses.reading import WrongType
 from wire.dialects.openai_responses.response import finish_of, malformed, text_bytes
 from wire.dialects.openai_responses.usage import read_usage
 from wire.errors import UpstreamError, UpstreamMalformed, UpstreamTruncated
 from wire.neutral import Usage
+from wire.reading import WrongType
 from wire.sse import SseEvent
 
 _NOTHING = msgspec.Raw(b"null")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from wire.dialects.openai_responses.media import read_audio, read_file, read_image
-from wire.dialects.openai_responses.reading import (
-    NAME,
+from wire.neutral import CacheMark, Citation, Native, Part, Refusal, Text, Thinking, ToolCall
+from wire.reading import (
     WrongType,
     as_object,
     as_text,
@@ -17,7 +17,6 @@ from wire.dialects.openai_responses.reading import (
     text,
     text_or_none,
 )
-from wire.neutral import CacheMark, Citation, Native, Part, Refusal, Text, Thinking, ToolCall
 
 TEXT_TYPES = frozenset({"input_text", "output_text", "text", "summary_text", "reasoning_text"})
 CALL_TYPES = frozenset({"function_call", "custom_tool_call"})
@@ -69,7 +68,7 @@ def read_part(value: Any, path: str, *, item_id: str | None = None, phase: str |
     if kind == "input_audio":
         return read_audio(part, path)
     if kind in _NATIVE_CONTENT:
-        return Native(dialect=NAME, type=kind, value=part, path=path)
+        return Native(dialect="openai_responses", type=kind, value=part, path=path)
     raise WrongType(at(path, "type"), "is not a content part that is known here")
 
 
@@ -87,7 +86,7 @@ def read_citation(value: Any, path: str) -> Citation:
         end=integer_or_none(annotation, "end_index", path),
         file_id=text_or_none(annotation, "file_id", path),
         native=annotation,
-        origin=NAME,
+        origin="openai_responses",
     )
 
 
@@ -118,7 +117,7 @@ def read_reasoning(item: dict[str, Any], path: str) -> Thinking:
         opaque=text_or_none(item, "encrypted_content", path),
         summary=summary,
         item_id=text_or_none(item, "id", path),
-        origin=NAME,
+        origin="openai_responses",
         extra=beyond(item, _REASONING_FIELDS),
         path=path,
     )
@@ -151,4 +150,4 @@ def read_output_item(value: Any, path: str) -> tuple[Part, ...]:
         return (read_reasoning(item, path),)
     if kind in CALL_TYPES:
         return (read_call(item, path),)
-    return (Native(dialect=NAME, type=kind, value=item, path=path),)
+    return (Native(dialect="openai_responses", type=kind, value=item, path=path),)

@@ -12,7 +12,6 @@ from wire.dialect import Quirks, Rendered
 from wire.dialects.openai_responses import carried
 from wire.dialects.openai_responses.items import annotation, reasoning_item
 from wire.dialects.openai_responses.media import render_audio, render_document, render_image, unsupported
-from wire.dialects.openai_responses.reading import NAME, at
 from wire.dialects.openai_responses.request import ENCRYPTED_REASONING, LOGPROBS
 from wire.dialects.openai_responses.tools import render_tool_choice, render_tools, split_name
 from wire.neutral import (
@@ -30,6 +29,7 @@ from wire.neutral import (
     ToolCall,
     ToolResult,
 )
+from wire.reading import at
 from wire.rewriting import read_top_level, replace_top_level
 
 FIELD_NAMES = {
@@ -174,7 +174,7 @@ def _reasoning(wanted: Reasoning | None) -> dict[str, Any] | None:
 def _include(request: Request, quirks: Quirks) -> list[str] | None:
     include: list[str] = []
     encrypted = request.encrypted_reasoning
-    if request.dialect != NAME:
+    if request.dialect != "openai_responses":
         # Without it reasoning could not be handed back to an upstream that is told to store nothing.
         model = request.model.rpartition("/")[2]
         encrypted = not model.startswith(_WITHOUT_REASONING)
@@ -187,7 +187,7 @@ def _include(request: Request, quirks: Quirks) -> list[str] | None:
 
 def _bookkeeping(request: Request, dropped: list[str]) -> dict[str, Any]:
     """User, metadata, tier and storage. Values that OpenAI is known to refuse are left out and said so."""
-    own = request.dialect == NAME
+    own = request.dialect == "openai_responses"
     user, metadata, tier = request.user, request.metadata, request.service_tier
     if not own:
         if user is not None and len(user) > _MAX_ID:
@@ -210,7 +210,7 @@ def _bookkeeping(request: Request, dropped: list[str]) -> dict[str, Any]:
 
 
 def _add_extra(request: Request, body: dict[str, Any], dropped: list[str]) -> None:
-    own = request.dialect == NAME
+    own = request.dialect == "openai_responses"
     for name, value in request.extra.items():
         if not own and name not in _SHARED_EXTRAS:
             dropped.append(f"extra.{name}")
@@ -232,7 +232,7 @@ class _Input:
         self._request = request
         self._quirks = quirks
         self._dropped = dropped
-        self._own = request.dialect == NAME
+        self._own = request.dialect == "openai_responses"
         self._items: list[dict[str, Any]] = []
         self._content: list[dict[str, Any]] = []
         self._head: dict[str, Any] = {}
@@ -299,13 +299,13 @@ class _Input:
             return self._result(part)
         if isinstance(part, Thinking):
             return self._thinking(part)
-        if part.dialect == NAME:
+        if part.dialect == "openai_responses":
             return part.value
         self._dropped.append(part.path or part.type)
         return None
 
     def _thinking(self, part: Thinking) -> dict[str, Any] | None:
-        if part.origin != NAME or not (self._own or part.opaque or part.text):
+        if part.origin != "openai_responses" or not (self._own or part.opaque or part.text):
             self._dropped.append(part.path or "thinking")
             return None
         if not self._own and part.opaque is None:
@@ -344,7 +344,7 @@ class _Input:
         } | self._extra(part)
 
     def _is_ours(self, part: Part) -> bool:
-        if isinstance(part, Native) and part.dialect != NAME:
+        if isinstance(part, Native) and part.dialect != "openai_responses":
             self._dropped.append(part.path or part.type)
             return False
         return True
@@ -373,7 +373,7 @@ class _Input:
             return {"type": "output_text", "text": part.text} | self._annotations(part) | self._extra(part)
         if isinstance(part, Refusal):
             return {"type": "refusal", "refusal": part.text}
-        if isinstance(part, Native) and part.dialect == NAME:
+        if isinstance(part, Native) and part.dialect == "openai_responses":
             return part.value
         if role == "assistant" and isinstance(part, Audio) and part.transcript is not None:
             self._dropped.append(part.path or "audio")
@@ -412,7 +412,7 @@ class _Input:
 
 def _is_content(part: Part) -> bool:
     if isinstance(part, Native):
-        return part.dialect == NAME and (".content[" in part.path or ".output[" in part.path)
+        return part.dialect == "openai_responses" and (".content[" in part.path or ".output[" in part.path)
     return not isinstance(part, Thinking | ToolCall | ToolResult)
 
 

@@ -18,20 +18,6 @@ from wire.dialects.openai_responses.parts import (
     read_content,
     read_reasoning,
 )
-from wire.dialects.openai_responses.reading import (
-    NAME,
-    WrongType,
-    as_object,
-    as_text,
-    at,
-    beyond,
-    flag_or_none,
-    integer_or_none,
-    number_or_none,
-    object_or_none,
-    text,
-    text_or_none,
-)
 from wire.dialects.openai_responses.tools import read_tool_choice, read_tools, tool_name
 from wire.errors import BadRequest
 from wire.neutral import (
@@ -47,6 +33,19 @@ from wire.neutral import (
     Thinking,
     ToolCall,
     ToolResult,
+)
+from wire.reading import (
+    WrongType,
+    as_object,
+    as_text,
+    at,
+    beyond,
+    flag_or_none,
+    integer_or_none,
+    number_or_none,
+    object_or_none,
+    text,
+    text_or_none,
 )
 
 LOGPROBS = "message.output_text.logprobs"
@@ -108,7 +107,7 @@ def _read(body: dict[str, Any], model: str | None, stream: bool | None) -> Reque
         extra["include"] = rest
     tools = read_tools(body)
     return Request(
-        dialect=NAME,
+        dialect="openai_responses",
         model=name,
         messages=_messages(body),
         tools=tools,
@@ -317,7 +316,7 @@ class _Turns:
         role: Role = "tool" if kind.endswith("_output") else "assistant"
         if kind == "additional_tools":
             role = "developer"
-        self._append(role, Native(dialect=NAME, type=kind, value=item, path=path))
+        self._append(role, Native(dialect="openai_responses", type=kind, value=item, path=path))
 
     def _append(self, role: Role, part: Part) -> None:
         if role != self._role:

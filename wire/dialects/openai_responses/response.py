@@ -24,14 +24,6 @@ from wire.dialects.openai_responses.items import (
     text_part,
 )
 from wire.dialects.openai_responses.parts import CALL_TYPES, read_output_item
-from wire.dialects.openai_responses.reading import (
-    NAME,
-    WrongType,
-    as_object,
-    integer_or_none,
-    list_or_empty,
-    text_or_none,
-)
 from wire.dialects.openai_responses.usage import read_usage, render_usage
 from wire.errors import GatewayError, UpstreamMalformed
 from wire.neutral import (
@@ -49,6 +41,13 @@ from wire.neutral import (
     Thinking,
     ToolCall,
     Usage,
+)
+from wire.reading import (
+    WrongType,
+    as_object,
+    integer_or_none,
+    list_or_empty,
+    text_or_none,
 )
 
 # Settings of the request that every answer repeats.
@@ -127,7 +126,7 @@ def parse_response(body: dict[str, Any]) -> Response:
         output = list_or_empty(answer, "output", "")
         items = [read_output_item(item, f"output[{index}]") for index, item in enumerate(output)]
         return Response(
-            dialect=NAME,
+            dialect="openai_responses",
             id=text_or_none(answer, "id", ""),
             model=text_or_none(answer, "model", ""),
             choices=(
@@ -231,7 +230,7 @@ def render_response(response: Response, stamp: Stamp) -> Rendered:
     dropped: list[str] = [f"choices[{index}]" for index in range(1, len(response.choices))]
     choice = response.choices[0] if response.choices else Choice(parts=(), finish=Finish(reason="stop"))
     output = _Output(stamp, choice, dropped).render()
-    own = response.dialect == NAME
+    own = response.dialect == "openai_responses"
     usage = response.usage
     answer = answer_object(
         stamp,
@@ -370,9 +369,9 @@ class _Output:
                 self._items.append(proof_item(self._id("reasoning"), carried.of_call(part.id, part.signature)))
             self._items.append(call_item(self._id(call_kind(part)), part, self._status))
         elif isinstance(part, Thinking):
-            if part.origin == NAME or part.text or part.signature or part.opaque or part.details:
+            if part.origin == "openai_responses" or part.text or part.signature or part.opaque or part.details:
                 self._items.append(reasoning_item(reasoning_id(part, self._id("reasoning")), part))
-        elif isinstance(part, Native) and part.dialect == NAME:
+        elif isinstance(part, Native) and part.dialect == "openai_responses":
             self._items.append(part.value)
         elif isinstance(part, Image):
             item = image_item(self._id("image_generation_call"), part, self._dropped)

@@ -14,17 +14,6 @@ import orjson
 
 from wire.dialects.openai_responses.errors import in_band_error
 from wire.dialects.openai_responses.parts import CALL_TYPES, read_citation, read_output_item
-from wire.dialects.openai_responses.reading import (
-    NAME,
-    WrongType,
-    as_object,
-    as_text,
-    at,
-    integer_or_none,
-    list_or_empty,
-    text,
-    text_or_none,
-)
 from wire.dialects.openai_responses.response import created_of, extra_of, finish_of, malformed
 from wire.dialects.openai_responses.usage import read_usage
 from wire.errors import UpstreamError, UpstreamMalformed, UpstreamTruncated
@@ -45,6 +34,16 @@ from wire.neutral import (
     Thinking,
     ToolCall,
     UsageUpdate,
+)
+from wire.reading import (
+    WrongType,
+    as_object,
+    as_text,
+    at,
+    integer_or_none,
+    list_or_empty,
+    text,
+    text_or_none,
 )
 from wire.sse import SseEvent
 
@@ -217,7 +216,9 @@ class ResponsesStreamParser:
         if kind == "message":
             self._messages[key] = item
         elif kind == "reasoning":
-            self._open((key, None), "thinking", Thinking(item_id=text_or_none(item, "id", "item"), origin=NAME))
+            self._open(
+                (key, None), "thinking", Thinking(item_id=text_or_none(item, "id", "item"), origin="openai_responses")
+            )
         elif kind in CALL_TYPES:
             self._open_call(key, item)
 
@@ -323,7 +324,7 @@ class ResponsesStreamParser:
         block = self._blocks.get((key, None))
         if block is None:
             ident = text_or_none(body, "item_id", "")
-            block = self._open((key, None), "thinking", Thinking(item_id=ident, origin=NAME))
+            block = self._open((key, None), "thinking", Thinking(item_id=ident, origin="openai_responses"))
         summary = body["type"] == "response.reasoning_summary_text.delta"
         section = ("summary", _index(body, "summary_index")) if summary else ("text", _index(body, "content_index"))
         if block.section is not None and block.section[0] != section[0]:

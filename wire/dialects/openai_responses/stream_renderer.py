@@ -26,7 +26,6 @@ from wire.dialects.openai_responses.items import (
     summary_part,
     text_part,
 )
-from wire.dialects.openai_responses.reading import NAME
 from wire.dialects.openai_responses.response import answer_object, call_kind, finish_losses, status_of
 from wire.dialects.openai_responses.tools import split_name
 from wire.errors import GatewayError
@@ -196,7 +195,7 @@ class ResponsesStreamRenderer:
 
     def _whole(self, part: Any) -> None:
         """A part that comes in one piece."""
-        if isinstance(part, Native) and part.dialect == NAME:
+        if isinstance(part, Native) and part.dialect == "openai_responses":
             self._hush()
             self._add_whole(part.value)
         elif isinstance(part, Image):
@@ -365,7 +364,7 @@ class ResponsesStreamRenderer:
         """A proof that comes after the item was closed, or without any text, is an item of its own."""
         if self._speaking is block:
             self._end_speech()
-        elif block.proves or (origin == NAME and not block.spoke):
+        elif block.proves or (origin == "openai_responses" and not block.spoke):
             self._hush()
             block.pieces = []
             self._add_whole(reasoning_item(self._thinking_id(block), _told(block)))

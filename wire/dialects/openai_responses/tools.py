@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from wire.dialects.openai_responses.reading import (
-    NAME,
+from wire.neutral import NativeTool, Request, Tool, ToolChoice
+from wire.reading import (
     WrongType,
     as_object,
     at,
@@ -22,7 +22,6 @@ from wire.dialects.openai_responses.reading import (
     text,
     text_or_none,
 )
-from wire.neutral import NativeTool, Request, Tool, ToolChoice
 
 NAMESPACE_MARK = "__ns__"
 
@@ -55,7 +54,7 @@ def read_tools(body: dict[str, Any]) -> tuple[Tool | NativeTool, ...]:
         elif kind == "namespace" and (inner := _namespace_tools(tool, path)) is not None:
             tools += inner
         else:
-            tools.append(NativeTool(dialect=NAME, type=kind, value=tool, path=path))
+            tools.append(NativeTool(dialect="openai_responses", type=kind, value=tool, path=path))
     return tuple(tools)
 
 
@@ -107,7 +106,7 @@ def read_tool_choice(body: dict[str, Any], tools: Sequence[Tool | NativeTool]) -
         )
     if kind == "allowed_tools":
         return _read_allowed(choice, tools)
-    return ToolChoice(mode="required", native=choice, native_dialect=NAME)
+    return ToolChoice(mode="required", native=choice, native_dialect="openai_responses")
 
 
 def _read_allowed(choice: dict[str, Any], tools: Sequence[Tool | NativeTool]) -> ToolChoice:
@@ -127,7 +126,7 @@ def _read_allowed(choice: dict[str, Any], tools: Sequence[Tool | NativeTool]) ->
         mode="auto" if mode == "auto" else "required",
         allowed=tuple(names),
         native=choice if native else None,
-        native_dialect=NAME if native else None,
+        native_dialect="openai_responses" if native else None,
     )
 
 
@@ -143,11 +142,11 @@ def _declared(name: str, tools: Sequence[Tool | NativeTool]) -> str:
 
 # ------------------------------------------------------------------------------------------------- rendering
 def render_tools(request: Request, dropped: list[str]) -> list[dict[str, Any]]:
-    own = request.dialect == NAME
+    own = request.dialect == "openai_responses"
     rendered: list[dict[str, Any]] = []
     for tool in request.tools:
         if isinstance(tool, NativeTool):
-            if tool.dialect == NAME:
+            if tool.dialect == "openai_responses":
                 rendered.append(tool.value)
             else:
                 dropped.append(tool.path or f"tools.{tool.type}")
@@ -196,11 +195,11 @@ def render_tool_choice(request: Request, tools: list[dict[str, Any]], dropped: l
     if choice is None:
         return None
     if choice.native is not None:
-        if choice.native_dialect == NAME:
+        if choice.native_dialect == "openai_responses":
             return choice.native
         dropped.append("tool_choice")
         return None
-    if not tools and request.dialect != NAME:
+    if not tools and request.dialect != "openai_responses":
         if choice.mode in ("required", "tool"):
             dropped.append("tool_choice")
         return None

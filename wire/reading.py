@@ -1,6 +1,6 @@
 """Typed access to decoded JSON, so that a wrong type is named by its path and is never another exception.
 
-`WrongType` becomes BadRequest where a caller's request is read, and UpstreamMalformed where an answer is.
+`WrongType` is a caller's error; where an upstream's answer is read it becomes UpstreamMalformed.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from typing import Any
 
 import orjson
 
+from wire.errors import BadRequest
 
-class WrongType(ValueError):
+
+class WrongType(BadRequest):
     """`path` holds something that the format does not allow there; `problem` says what, for people."""
 
     def __init__(self, path: str, problem: str) -> None:
-        super().__init__(f"{path}: {problem}")
+        super().__init__(f"{path}: {problem}", param=path)
         self.path = path
         self.problem = problem
 
@@ -88,6 +90,11 @@ def flag_or_none(source: dict[str, Any], key: str, path: str) -> bool | None:
 def beyond(source: dict[str, Any], known: Collection[str]) -> dict[str, Any] | None:
     """The members with no field of their own in the neutral model. A null says nothing and is left out."""
     return {key: value for key, value in source.items() if key not in known and value is not None} or None
+
+
+def unknown_fields(source: dict[str, Any], known: Collection[str]) -> dict[str, Any]:
+    """The same for a format whose nulls are handed back as they came."""
+    return {key: value for key, value in source.items() if key not in known}
 
 
 def json_text(value: Any, path: str) -> str:
