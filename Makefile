@@ -2,6 +2,9 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup up test faults check lock bench compose-test
 export PYTHON ?= python3
+# Two processes, each with a Redis and a Postgres of its own; a Redis that is named serves one only. Tests of a file share
+# what they start, and files that take long come first by name.
+SPREAD := $(if $(TOLLGATE_TEST_REDIS_URL),,-n 2 --dist loadfile --no-loadscope-reorder)
 PACKAGES := gateway ledger local_llm tollgate usage_contract usage_worker wire
 
 help: ## List these commands
@@ -18,7 +21,7 @@ test: setup ## Run the whole suite, with a real Redis and Postgres (ARGS="-k nam
 	@sh scripts/system-packages redis-server=redis-server '/usr/lib/postgresql/*/bin/initdb=postgresql' \
 	  node=nodejs chromium=chromium faketime=faketime || echo "some tests will be skipped"
 	@sh scripts/setup-clients || echo "the tests of client libraries will be skipped"
-	@exec .venv/bin/python -m pytest $(ARGS)
+	@exec .venv/bin/python -m pytest $(SPREAD) $(ARGS)
 
 faults: setup ## Kill, stop and starve everything under load, 2,000 calls a case (half an hour; ARGS="-k redis")
 	@sh scripts/system-packages redis-server=redis-server '/usr/lib/postgresql/*/bin/initdb=postgresql' faketime=faketime

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from tests.faults.verdict import Counts, table
 from tests.replay import Upstream
 from tests.services import PostgresServer, RedisServer, ServiceUnavailable, running
 
-_TABLE = pytest.StashKey[list[Counts]]()
+_COUNTS = "tollgate.faults"  # the property of a test's report that holds lines of the table
+_TABLE: list[Counts] = []
 _CASE_SECONDS = 900
 
 
@@ -27,17 +29,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.timeout(_CASE_SECONDS))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    lines = config.stash.get(_TABLE, [])
-    if lines:
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Reports reach the process that prints them, from whichever process the test ran in."""
+    if report.when == "teardown":
+        _TABLE.extend(Counts(**line) for name, line in report.user_properties if name == _COUNTS)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _TABLE:
         terminalreporter.section(f"faults, {'long' if SIZE.long else 'short'} form: what was called and what is billed")
-        terminalreporter.write_line(table(lines))
+        terminalreporter.write_line(table(sorted(_TABLE, key=lambda line: line.case)))
 
 
 @pytest.fixture
-def note(request: pytest.FixtureRequest) -> Callable[[Counts], None]:
+def note(record_property: Callable[[str, object], None]) -> Callable[[Counts], None]:
     """Puts a line into the table."""
-    return request.config.stash.setdefault(_TABLE, []).append
+    return lambda counts: record_property(_COUNTS, asdict(counts))
 
 
 @contextmanager
