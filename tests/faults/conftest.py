@@ -32,7 +32,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Reports reach the process that prints them, from whichever process the test ran in."""
     if report.when == "teardown":
-        _TABLE.extend(Counts(**line) for name, line in report.user_properties if name == _COUNTS)
+        _TABLE.extend(
+            Counts(**line) for name, line in report.user_properties if name == _COUNTS and isinstance(line, dict)
+        )
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -14,7 +14,12 @@ import orjson
 
 from wire.dialect import FrontDoor, Rendered, StreamRenderer
 from wire.dialects.openai_chat.messages import read_messages
-from wire.dialects.openai_chat.reading import (
+from wire.errors import BadRequest, CallerError, GatewayError, Unauthenticated, UpstreamCredentials, UpstreamError
+from wire.front_doors.errors import render_error
+from wire.front_doors.figures import costs, served_by, timestamp, token_counts
+from wire.front_doors.spoken import SpokenStream, spoken_text
+from wire.neutral import DoorName, Request, Response, Stamp, StreamEvent
+from wire.reading import (
     WrongType,
     as_list,
     beyond,
@@ -23,11 +28,6 @@ from wire.dialects.openai_chat.reading import (
     number_or_none,
     text,
 )
-from wire.errors import BadRequest, CallerError, GatewayError, Unauthenticated, UpstreamCredentials, UpstreamError
-from wire.front_doors.errors import render_error
-from wire.front_doors.figures import costs, served_by, timestamp, token_counts
-from wire.front_doors.spoken import SpokenStream, spoken_text
-from wire.neutral import DoorName, Request, Response, Stamp, StreamEvent
 from wire.sse import encode_event
 
 _KNOWN = frozenset({"model", "messages", "temperature", "max_tokens", "stream", "session_id", "user_id"})
