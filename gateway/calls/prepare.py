@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 import orjson
-from msgspec.structs import replace
 
 from gateway.calls.ask import Ask
 from gateway.calls.relay import Passing, Translating, Way
@@ -19,8 +18,8 @@ from gateway.upstream import UpstreamRequest
 from wire.dialect import CallerFormat, Dialect
 from wire.errors import BadRequest, NotReady
 from wire.providers import Operation
-from wire.tool_fitting import Fitted, fit_tools
-from wire.translation import caller_names
+from wire.tool_fitting import Fitted
+from wire.translation import translate
 
 # Request headers of the caller that may go upstream, per dialect, when it is spoken there natively.
 PASSED_HEADERS: dict[str, tuple[bytes, ...]] = {
@@ -107,18 +106,15 @@ def _check_strict(ask: Ask, dropped: tuple[str, ...], provider: Provider) -> Non
 def _translate(
     ask: Ask, caller: CallerFormat, target: Target, upstream: Dialect
 ) -> tuple[bytes, list[tuple[str, str]], tuple[str, ...], Fitted]:
-    quirks = target.provider.row.quirks
     request = ask.request or caller.parse_request(ask.body, model=ask.model, stream=ask.stream)
-    # The usage of a translated stream is always needed; the caller's renderer knows whether to show it.
-    request = replace(request, model=target.model, stream=ask.stream, include_usage=ask.stream)
-    fitted = fit_tools(request, upstream.name, quirks)
-    try:
-        rendered = upstream.render_request(fitted.request, quirks=quirks)
-    except BadRequest as error:
-        if error.param is not None:  # a neutral name, where it is not a path of the caller's already
-            error.param = caller.field_names.get(error.param, error.param)
-        raise
-    dropped = caller_names(rendered.dropped + fitted.dropped, caller.field_names)
-    _check_strict(ask, dropped, target.provider)
-    headers = upstream_headers(target.provider, list(rendered.headers.items()))
-    return orjson.dumps(rendered.body), headers, dropped, fitted
+    found = translate(
+        request,
+        caller.field_names,
+        upstream,
+        model=target.model,
+        stream=ask.stream,
+        quirks=target.provider.row.quirks,
+    )
+    _check_strict(ask, found.dropped, target.provider)
+    headers = upstream_headers(target.provider, list(found.headers.items()))
+    return orjson.dumps(found.body), headers, found.dropped, found.fitted

@@ -83,7 +83,7 @@ def classify(status: int | None, document: Any, *, retry_after: float | None = N
     message = error.get("message")
     message = scrub(message) if isinstance(message, str) and message else f"The upstream answered with status {status}"
     if status in (401, 403) or (status == 400 and _is_bad_key(error)):
-        return UpstreamCredentials("The provider refused the credentials of this gateway")
+        return UpstreamCredentials("The provider refused the credentials")
     if status == 429:
         delay = retry_after if retry_after is not None else _retry_delay(error)
         return UpstreamRateLimited(message, code=word, retry_after=delay)

@@ -46,7 +46,7 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Upstrea
     code, kind, param = said["code"], said["type"], said["param"]
     # xAI says it with a 400.
     if status in (401, 402, 403) or (status == 400 and message.startswith("Incorrect API key")):
-        return UpstreamCredentials("The upstream refused the credentials of this gateway")
+        return UpstreamCredentials("The provider refused the credentials")
     if status == 429:
         return UpstreamRateLimited(message, type=kind, code=code, param=param, retry_after=_retry_after(headers))
     if status in _KEPT:

@@ -1,0 +1,126 @@
+"""Streams as iterators of typed chunks. They hold a connection until their end, or until they are closed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator
+from contextlib import AsyncExitStack, ExitStack
+from types import TracebackType
+from typing import Generic, Self
+
+import httpx
+
+from tollgate.sdk.answers import ChunkT, StreamReading
+from tollgate.sdk.sending import unreached
+from tollgate.sdk.types.shape import About, Shape
+
+
+class _Known(Generic[ChunkT]):
+    """What is known beside the chunks; complete at the stream's end."""
+
+    def __init__(self, response: httpx.Response, reading: StreamReading[ChunkT], provider: str) -> None:
+        self._response = response
+        self._reading = reading
+        self._provider = provider
+
+    @property
+    def tollgate(self) -> About:
+        return self._reading.about
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Fields of the request that the provider cannot take, and what its answer has lost so far."""
+        return self._reading.about.dropped
+
+    @property
+    def usage(self) -> Shape | None:
+        """The last token count seen, whether it was asked for or not."""
+        return self._reading.usage
+
+
+class Stream(_Known[ChunkT]):
+    """`for chunk in stream`, best inside `with stream:`. An error in the middle is raised there, and so is an end that
+    comes too early: what came before it has been given by then."""
+
+    def __init__(self, response: httpx.Response, reading: StreamReading[ChunkT], provider: str) -> None:
+        super().__init__(response, reading, provider)
+        self._resources = ExitStack()
+        self._resources.callback(response.close)
+        self._chunks = self._read()
+
+    def _read(self) -> Generator[ChunkT, None, None]:
+        with self._resources:
+            try:
+                for piece in self._response.iter_bytes():
+                    yield from self._reading.feed(piece)
+            except httpx.HTTPError as error:
+                raise unreached(error, self._provider) from None
+            yield from self._reading.close()
+
+    def keep(self, resources: ExitStack) -> None:
+        """Close these too at the end."""
+        self._resources.push(resources)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> ChunkT:
+        return next(self._chunks)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Cut the stream. The provider stops writing as soon as it notices."""
+        self._chunks.close()
+        self._resources.close()
+
+
+class AsyncStream(_Known[ChunkT]):
+    """`async for chunk in stream`, best inside `async with stream:`."""
+
+    def __init__(self, response: httpx.Response, reading: StreamReading[ChunkT], provider: str) -> None:
+        super().__init__(response, reading, provider)
+        self._resources = AsyncExitStack()
+        self._resources.push_async_callback(response.aclose)
+        self._chunks = self._read()
+
+    async def _read(self) -> AsyncGenerator[ChunkT, None]:
+        async with self._resources:
+            try:
+                async for piece in self._response.aiter_bytes():
+                    for chunk in self._reading.feed(piece):
+                        yield chunk
+            except httpx.HTTPError as error:
+                raise unreached(error, self._provider) from None
+            for chunk in self._reading.close():
+                yield chunk
+
+    def keep(self, resources: AsyncExitStack) -> None:
+        """Close these too at the end."""
+        self._resources.push_async_exit(resources)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> ChunkT:
+        return await anext(self._chunks)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Cut the stream. The provider stops writing as soon as it notices."""
+        await self._chunks.aclose()
+        await self._resources.aclose()
+
+    aclose = close
