@@ -158,9 +158,10 @@ class _Translation:
         if not self._tally.ended:
             raise UpstreamTruncated("The upstream's stream ended before its answer was whole")
         out = self._render(events)
+        end = self._renderer.close()  # what the dialect's last event cannot hold is known only now
         lost = self._tally.lost = caller_names(self._renderer.dropped, {})
         comment = encode_comment("tollgate-dropped: " + ", ".join(lost)) if lost else b""
-        return out + comment + self._renderer.close()
+        return out + comment + end
 
     def failed(self, error: GatewayError) -> bytes:
         return self._renderer.error(error)

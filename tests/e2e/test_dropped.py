@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.deployment import Deployment, providers_at
-from tests.replay import Upstream
+from tests.replay import Upstream, written
 from tests.replay.answers import FIXTURES
 
 CHAT = "/v1/chat/completions"
@@ -56,6 +56,21 @@ def test_strict_refuses_instead(place: tuple[Deployment, Upstream], how: str) ->
     assert len(upstream.calls) == reached
     assert deployment.post(CHAT, _ask("openai:gpt-4o-mini", seed=7, strict=True)).status_code == 200
     assert "strict" not in upstream.calls[-1].json
+
+
+def test_what_only_the_last_event_cannot_hold_is_named_before_it(place: tuple[Deployment, Upstream]) -> None:
+    deployment, upstream = place
+    stopped = written("anthropic-messages-stream")
+    text = stopped["response"]["body_text"].replace(
+        '"stop_reason":"end_turn","stop_sequence":null', '"stop_reason":"stop_sequence","stop_sequence":"END"'
+    )
+    assert "END" in text
+    upstream.add({**stopped, "response": {**stopped["response"], "body_text": text}}, model="claude-stops")
+    answer = deployment.post("/v1/responses", {"model": "anthropic:claude-stops", "input": "hello", "stream": True})
+    comment, end = answer.text.index(": tollgate-dropped: stop_sequence\n\n"), answer.text.index("response.completed")
+    assert comment < end
+    (row,) = deployment.rows(1, request_id=answer.headers["x-request-id"])
+    assert row["dropped"] == ["stop_sequence"]
 
 
 def test_what_a_compatible_server_refuses_is_named_though_nothing_is_translated(

@@ -94,9 +94,7 @@ def _translated(
     asked = endpoint.asked_model(model)
     upstream = _DIALECTS[endpoint.row.dialects[0]]
     said = form.dialect.parse_request(fields, model=asked, stream=stream)
-    found = translate(
-        said, form.dialect.field_names, upstream, model=model, stream=stream, quirks=endpoint.row.quirks
-    )
+    found = translate(said, form.dialect.field_names, upstream, model=model, stream=stream, quirks=endpoint.row.quirks)
     dropped = found.dropped + (("betas",) if marks.betas else ())
     check_strict(dropped, endpoint, marks.strict)
     operation: Operation = "gemini_stream" if upstream is GEMINI and stream else upstream.name
