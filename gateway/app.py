@@ -49,7 +49,7 @@ from gateway.surfaces import SURFACES
 from gateway.upstream import Upstream
 from ledger.engine import make_engine
 from ledger.queries import receipts
-from wire.errors import GatewayError
+from wire.errors import GatewayError, Unauthenticated
 
 # At the end. A stack's replica may never come back, so it waits for its receipts; here, the next start takes over.
 _SHIP_SECONDS, _SHIP_SECONDS_EMBEDDED = 10.0, 1.0
@@ -228,13 +228,15 @@ def _api(settings: Settings, parts: Parts, serve: Inference, lifespan: Lifespan)
     return api
 
 
-async def _gateway_error(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette's signature
+async def _gateway_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)  # noqa: S101
+    if isinstance(error, Unauthenticated):
+        request.app.state.parts.metrics.auth_failed(error.code)
     headers = {name.decode(): value.decode() for name, value in error_headers(error)}
     return Response(plain_error(error), error.status, headers)
 
 
-async def _invalid(request: Request, error: Exception) -> Response:  # noqa: ARG001
+async def _invalid(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette's signature
     assert isinstance(error, RequestValidationError)  # noqa: S101
     found = [{name: item[name] for name in ("type", "loc", "msg")} for item in error.errors()]
     where = ".".join(str(part) for part in found[0]["loc"][1:]) if found else None

@@ -45,6 +45,13 @@ _EXPOSED = (
     b"retry-after"
 )
 _PARAMETER = re.compile(r"\{(\w+)\}")
+# The any-llm gateway's successor has its API below /api/v1, and any-llm's client asks for it there: the same paths with
+# another root. What else is below /api is other clients' (`gateway.routes`).
+_OTHER_ROOT = "/api"
+_OTHER_ROOTED = re.compile(
+    r"/api/v1/(chat/completions|completions|responses|messages|embeddings|images|audio|moderations|rerank|models"
+    r"|keys|users|budgets|pricing|usage|audit)(/.*)?"
+)
 
 
 class Lanes:
@@ -87,7 +94,7 @@ class Inference:
             await self._handle(exchange, surface)
         except GatewayError as error:
             if isinstance(error, Unauthenticated):
-                self._metrics.auth_failures.labels(error.code or "invalid_key").inc()
+                self._metrics.auth_failed(error.code)
             if isinstance(surface, DoorSurface):
                 error = surface.dialect.told(error)
             body = orjson.dumps(surface.dialect.render_error(error))
@@ -121,6 +128,8 @@ class Express:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
+        if scope["path"].startswith(_OTHER_ROOT) and _OTHER_ROOTED.fullmatch(scope["path"]):
+            scope = {**scope, "path": scope["path"].removeprefix(_OTHER_ROOT)}
         answer = Answer(send, uuid7(), self._cors_of(scope), scope["path"])
         scope[ANSWER] = answer
         started = perf_counter()

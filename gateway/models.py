@@ -176,7 +176,7 @@ class Models:
         """The row of a model under any name that means it. Raises NotFound, for an id that nobody lists too."""
         target = self._table.resolve(asked)[0]
         if not self.is_known(target):
-            raise NotFound(f"Model '{asked}' is not listed here", param="model", code="model_not_found")
+            raise NotFound(f"Model '{asked}' not found", param="model", code="model_not_found")
         return self._target_row(target)
 
     def _target_row(self, target: Target) -> ListedModel:
@@ -188,7 +188,7 @@ class Models:
             unavailable_reason=self.unavailable(target.provider),
             context_window=self.context_window(target),
             max_output_tokens=self.output_cap(target),
-            pricing=None if price is None else to_config(price),
+            pricing=_listed(price),
         )
 
     def _row(self, provider: Provider, entry: CatalogueEntry) -> ListedModel:
@@ -201,7 +201,7 @@ class Models:
             unavailable_reason=self.unavailable(provider),
             context_window=entry.context_window,
             max_output_tokens=entry.max_output_tokens,
-            pricing=None if price is None else to_config(price),
+            pricing=_listed(price),
         )
 
     def _discovered_rows(self, provider: Provider) -> list[ListedModel]:
@@ -216,7 +216,7 @@ class Models:
                 unavailable_reason=reason,
                 context_window=None,
                 max_output_tokens=None,
-                pricing=None if price is None else to_config(price),
+                pricing=_listed(price),
             )
             for model, price in prices.items()
         ]
@@ -239,6 +239,12 @@ class Models:
             if any(model in self.discovered.get(name, ()) for name, p in self.providers.items() if p.row.name == kind):
                 return kind
         return self._catalogue.find_provider(model, among)
+
+
+def _listed(price: Price | None) -> Mapping[str, Decimal] | None:
+    """Input and output always: clients of the any-llm gateway read both. What has no price costs nothing."""
+    nothing = dict.fromkeys(("input_price_per_million", "output_price_per_million"), Decimal(0))
+    return None if price is None else nothing | to_config(price)
 
 
 def model_key(name: str) -> str:

@@ -37,7 +37,7 @@ def find_credential(header: Callable[[bytes], str | None]) -> str | None:
     if value := header(b"authorization"):
         scheme, _, token = value.partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
-            raise Unauthenticated("Invalid header format. Expected 'Bearer <token>'")
+            raise Unauthenticated("Invalid header format. Expected 'Bearer <token>'", code="invalid_format")
         return token.strip()
     for name in _RAW_HEADERS:
         if value := header(name):
@@ -47,10 +47,12 @@ def find_credential(header: Callable[[bytes], str | None]) -> str | None:
 
 def check_form(key: str) -> None:
     """Raises Unauthenticated with the any-llm gateway's words when the text cannot be a virtual key."""
-    said = "Invalid API key format: API key"
+    wrong = None
     if not key.startswith(KEY_PREFIX):
-        raise Unauthenticated(f"{said} must start with '{KEY_PREFIX}' prefix")
-    if len(key) < MIN_KEY_LENGTH:
-        raise Unauthenticated(f"{said} is too short. Expected at least {MIN_KEY_LENGTH} characters, got {len(key)}")
-    if not _WELL_FORMED.fullmatch(key):
-        raise Unauthenticated(f"{said} contains invalid characters. Must match pattern: gw-[A-Za-z0-9_-]+")
+        wrong = f"must start with '{KEY_PREFIX}' prefix"
+    elif len(key) < MIN_KEY_LENGTH:
+        wrong = f"is too short. Expected at least {MIN_KEY_LENGTH} characters, got {len(key)}"
+    elif not _WELL_FORMED.fullmatch(key):
+        wrong = "contains invalid characters. Must match pattern: gw-[A-Za-z0-9_-]+"
+    if wrong is not None:
+        raise Unauthenticated(f"Invalid API key format: API key {wrong}", code="invalid_format")

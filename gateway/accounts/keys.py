@@ -109,7 +109,8 @@ class Keys:
         own = principal.user_id
         if own is None:
             if not named:
-                raise BadRequest(f"When using master key, '{field}' field is required in request body", param=field)
+                what = "'user' field" if field == "user" else f"'{field}'"
+                raise BadRequest(f"When using master key, {what} is required in request body", param=field)
             _check_user(await self._user(named), named, field)
             return named, None
         _check_user(await self._user(own), own, None)

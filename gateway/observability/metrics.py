@@ -75,6 +75,10 @@ class Metrics:
         self.requests.labels(method, endpoint, str(status)).inc()
         self.duration.labels(method, endpoint).observe(seconds)
 
+    def auth_failed(self, code: str | None) -> None:
+        """`code` of an `Unauthenticated` error; the any-llm gateway has a word of its own for a key that is none."""
+        self.auth_failures.labels("invalid_key" if code in (None, "invalid_api_key") else code).inc()
+
     def event(self, event: UsageEvent) -> None:
         """A settled attempt. Failed ones carry a model name that a caller made up: it is not used as a label."""
         self.attempts.labels(event.provider, event.kind, event.status).inc()

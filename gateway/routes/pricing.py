@@ -22,6 +22,8 @@ router = APIRouter(tags=["pricing"])
 _readers = APIRouter(prefix="/v1/pricing", route_class=KeyRoute)
 _writers = APIRouter(prefix="/v1/pricing", route_class=MasterRoute)
 _FIELDS = {*CONFIG_RATES, *CONFIG_AMOUNTS}
+# Clients of the any-llm gateway read both of every model. What has no price costs nothing.
+_NOTHING = dict.fromkeys(("input_price_per_million", "output_price_per_million"), Decimal(0))
 
 
 def _normal(name: str) -> str:
@@ -74,12 +76,13 @@ class SetPrice(Amounts, Body):
 
 
 class PriceInfo(Amounts):
-    """`source`: `database` (set here), `config` or `catalogue`; the times of the latter two are when the gateway
-    started. `tiers` are prices for more input tokens than `above`, `service_tiers` those that differ by tier."""
+    """Input and output always have a price, 0 where the model has none. `source`: `database` (set here), `config` or
+    `catalogue`; the times of the latter two are when the gateway started. `tiers` are prices for more input tokens than
+    `above`, `service_tiers` those that differ by tier."""
 
     model_key: str
-    input_price_per_million: Decimal | None
-    output_price_per_million: Decimal | None
+    input_price_per_million: Decimal
+    output_price_per_million: Decimal
     created_at: datetime
     updated_at: datetime
     effective_at: datetime
@@ -137,7 +140,7 @@ def _row(row: PriceRow) -> dict[str, Any]:
 
 
 def _info(key: str, price: Price, source: str, times: tuple[datetime, datetime, datetime]) -> dict[str, Any]:
-    amounts: dict[str, Any] = dict.fromkeys((*CONFIG_RATES, *CONFIG_AMOUNTS)) | to_config(price)
+    amounts: dict[str, Any] = dict.fromkeys((*CONFIG_RATES, *CONFIG_AMOUNTS)) | _NOTHING | to_config(price)
     return {
         "model_key": key,
         **amounts,

@@ -83,5 +83,8 @@ def _split(asked: str) -> tuple[str, str]:
 def _unknown(asked: str) -> NotFound:
     shown = asked if len(asked) <= 200 else asked[:200] + "..."
     return NotFound(
-        f"Model {shown!r} is not known here. GET /v1/models lists what is.", param="model", code="model_not_found"
+        f"Model {shown!r} is not known here. GET /v1/models lists what is.",
+        param="model",
+        code="model_not_found",
+        detail=f"Model '{shown}' not found",
     )

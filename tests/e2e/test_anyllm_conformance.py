@@ -1,75 +1,26 @@
 """The any-llm gateway's HTTP contract, route by route: its clients, scripts and guides work unchanged.
 
-What it did wrong is not kept: see the tests of deviations at the end.
+What is done otherwise on purpose is in `test_anyllm_deviations.py`, its real clients in `test_anyllm_clients.py`.
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
-import uuid
 from collections.abc import Iterator
-from datetime import datetime
-from pathlib import Path
-from typing import Any
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 
-from tests.deployment import MASTER_KEY, Deployment
-from tests.replay import Answer, Upstream
-
-CHAT = "/v1/chat/completions"
-HELLO: dict[str, Any] = {"model": "openai:gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
-ANSWER = (
-    b'{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":"gpt-4o-mini","choices":[{"index":0,'
-    b'"message":{"role":"assistant","content":"hello"},"finish_reason":"stop"}],'
-    b'"usage":{"prompt_tokens":1000,"completion_tokens":100,"total_tokens":1100}}'
-)
-CHUNK = (
-    b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":'
-    b'{"role":"assistant","content":"hello"},"finish_reason":"stop"}]}\n\n'
-)
-USAGE = (
-    b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[],'
-    b'"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}\n\n'
-)
-JSON = {"content-type": "application/json"}
-SSE = {"content-type": "text/event-stream"}
-CLIENTS = Path(__file__).resolve().parents[2] / ".venv-clients" / "bin" / "python"
+from tests.deployment import Deployment, until
+from tests.e2e.anyllm import CHAT, HELLO, MESSAGES, TO_CLAUDE, answer, call, fresh, said
+from tests.replay import Upstream
 
 
 @pytest.fixture(scope="module")
-def upstream_server() -> Iterator[Upstream]:
-    with Upstream() as upstream:
-        upstream.on(CHAT, Answer(headers=JSON, pieces=(ANSWER,)))
-        upstream.on(CHAT, Answer(headers=SSE, pieces=(CHUNK, USAGE, b"data: [DONE]\n\n")), model="gpt-4o-stream")
-        upstream.on(
-            CHAT, Answer(headers=SSE, pieces=(CHUNK, b'data: {"error":{"message":"x"}}\n\n')), model="gpt-4o-broken"
-        )
-        yield upstream
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, upstream_server: Upstream) -> Iterator[Deployment]:
-    with Deployment(tmp_path_factory.mktemp("conformance"), upstream_server.url) as deployment:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    with Upstream() as upstream, Deployment(tmp_path_factory.mktemp("conformance"), upstream.url) as deployment:
+        answer(upstream)
         yield deployment
-
-
-def call(
-    place: Deployment, method: str, path: str, body: Any = None, key: str | None = MASTER_KEY, **headers: str
-) -> httpx.Response:
-    if key is not None:
-        headers["Authorization"] = f"Bearer {key}"
-    return httpx.request(method, place.url + path, json=body, headers=headers, timeout=30)
-
-
-def said(response: httpx.Response) -> tuple[int, Any]:
-    return response.status_code, response.json()["detail"]
-
-
-def fresh(prefix: str) -> str:
-    return f"{prefix}-{uuid.uuid4().hex[:8]}"
 
 
 class TestCredentials:
@@ -91,17 +42,64 @@ class TestCredentials:
         ],
     )
     def test_model_routes_say_what_is_wrong(self, place: Deployment, headers: dict[str, str], detail: str) -> None:
-        assert said(call(place, "POST", CHAT, HELLO, None, **headers)) == (401, detail)
-        assert said(call(place, "GET", "/v1/models", None, None, **headers)) == (401, detail)
+        for path, body in ((CHAT, HELLO), ("/v1/embeddings", {"model": "x", "input": "hi"})):
+            assert said(call(place, "POST", path, body, None, **headers)) == (401, detail)
+        for path in ("/v1/models", "/v1/models/openai:gpt-4o-mini"):
+            assert said(call(place, "GET", path, None, None, **headers)) == (401, detail)
 
-    @pytest.mark.parametrize("path", ["/v1/keys", "/v1/users", "/v1/budgets", "/v1/pricing"])
-    def test_management_is_for_the_master_key(self, place: Deployment, path: str) -> None:
-        assert said(call(place, "POST", path, {}, place.key)) == (401, "Invalid master key")
-        assert said(call(place, "POST", path, {}, None)) == (401, "Missing X-AnyLLM-Key or Authorization header")
+    @pytest.mark.parametrize(
+        "route",
+        [
+            *[f"{method} /v1/{what}" for what in ("keys", "users", "budgets") for method in ("POST", "GET")],
+            *[
+                f"{method} /v1/{what}/x"
+                for what in ("keys", "users", "budgets")
+                for method in ("GET", "PATCH", "DELETE")
+            ],
+            "GET /v1/users/x/usage",
+            "POST /v1/pricing",
+            "DELETE /v1/pricing/openai:x",
+        ],
+    )
+    def test_management_is_for_the_master_key(self, place: Deployment, route: str) -> None:
+        method, path = route.split()
+        missing = "Missing X-AnyLLM-Key or Authorization header"
+        assert said(call(place, method, path, {}, place.key)) == (401, "Invalid master key")
+        assert said(call(place, method, path, {}, "sk-wrong")) == (401, "Invalid master key")
+        assert said(call(place, method, path, {}, None)) == (401, missing)
+        wrong = {"Authorization": "Token x"}
+        assert said(call(place, method, path, {}, None, **wrong)) == (
+            401,
+            "Invalid header format. Expected 'Bearer <token>'",
+        )
+
+    @pytest.mark.parametrize("path", ["/health", "/health/liveness", "/health/readiness", "/docs", "/redoc", "/"])
+    def test_some_routes_need_none(self, place: Deployment, path: str) -> None:
+        response = httpx.get(place.url + path)
+        assert response.status_code == (307 if path == "/" else 200)  # the page is on a port of its own
+
+    def test_no_challenge_is_sent(self, place: Deployment) -> None:
+        assert "www-authenticate" not in call(place, "POST", CHAT, HELLO, None).headers
+
+    def test_an_expired_key(self, place: Deployment) -> None:
+        past = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
+        key = call(place, "POST", "/v1/keys", {"expires_at": past}).json()["key"]
+        assert said(call(place, "POST", CHAT, HELLO, key)) == (401, "API key has expired")
+
+    def test_every_failure_is_counted_by_its_reason(self, place: Deployment) -> None:
+        call(place, "GET", "/v1/models", key=None)
+        call(place, "GET", "/v1/models", key="sk-1")
+        call(place, "GET", "/v1/models", key="gw-" + "b" * 64)
+        text = call(place, "GET", "/metrics", key=None).text
+        for reason in ("missing_credentials", "invalid_format", "invalid_key"):
+            assert f'gateway_auth_failures_total{{reason="{reason}"}}' in text
 
     def test_its_own_header_comes_first(self, place: Deployment) -> None:
-        headers = {"X-AnyLLM-Key": f"Bearer {place.key}", "Authorization": "Bearer wrong"}
+        headers = {"X-AnyLLM-Key": f"Bearer {place.key}", "Authorization": "Bearer wrong", "x-api-key": "wrong"}
         assert call(place, "POST", CHAT, HELLO, None, **headers).status_code == 200
+        headers = {"Authorization": f"Bearer {place.key}", "x-api-key": "wrong"}
+        assert call(place, "POST", CHAT, HELLO, None, **headers).status_code == 200
+        assert call(place, "POST", CHAT, HELLO, None, **{"x-api-key": place.key}).status_code == 200
 
 
 class TestModelCalls:
@@ -131,6 +129,62 @@ class TestModelCalls:
         assert (one["id"], one["object"], one["owned_by"]) == ("openai:gpt-4o-mini", "model", "openai")
         assert call(place, "GET", "/v1/models/nobody:none").status_code == 404
 
+    @pytest.mark.parametrize("name", ["openai/gpt-4o-mini", "OpenAI:gpt-4o-mini"])
+    def test_a_model_may_be_written_so_too(self, place: Deployment, name: str) -> None:
+        assert call(place, "POST", CHAT, {**HELLO, "model": name}, place.key).json()["model"] == "gpt-4o-mini"
+
+    def test_an_unknown_model_is_not_listed(self, place: Deployment) -> None:
+        assert said(call(place, "GET", "/v1/models/nobody:none", key=place.key)) == (
+            404,
+            "Model 'nobody:none' not found",
+        )
+
+    def test_messages(self, place: Deployment) -> None:
+        told = call(place, "POST", MESSAGES, TO_CLAUDE, place.key).json()
+        assert (told["type"], told["role"], told["content"]) == (
+            "message",
+            "assistant",
+            [{"type": "text", "text": "hello"}],
+        )
+        streamed = call(place, "POST", MESSAGES, {**TO_CLAUDE, "stream": True}, place.key)
+        assert streamed.headers["content-type"].startswith("text/event-stream")
+        names = [line.removeprefix("event: ") for line in streamed.text.splitlines() if line.startswith("event: ")]
+        assert (names[0], names[-1]) == ("message_start", "message_stop")
+        translated = call(place, "POST", MESSAGES, {**TO_CLAUDE, "model": "openai:gpt-4o-mini"}, place.key).json()
+        assert (translated["type"], translated["content"][0]["text"]) == ("message", "hello")
+        assert translated["usage"]["input_tokens"] == 1000
+
+    def test_messages_with_the_master_key_name_their_user(self, place: Deployment) -> None:
+        needed = "When using master key, 'metadata.user_id' is required in request body"
+        response = call(place, "POST", MESSAGES, TO_CLAUDE)
+        assert (response.status_code, response.json()["type"]) == (400, "error")
+        assert response.json()["error"] == {"type": "invalid_request_error", "message": needed}
+        user = fresh("claude-user")
+        call(place, "POST", "/v1/users", {"user_id": user})
+        assert call(place, "POST", MESSAGES, {**TO_CLAUDE, "metadata": {"user_id": user}}).status_code == 200
+        (row,) = place.rows(1, user_id=user)
+        assert (row["endpoint"], row["provider"], row["api_key_id"]) == (MESSAGES, "anthropic", None)
+
+    def test_embeddings(self, place: Deployment) -> None:
+        body = {"model": "openai:text-embedding-3-small", "input": ["hi", "there"], "dimensions": 1}
+        told = call(place, "POST", "/v1/embeddings", body, place.key).json()
+        assert (told["object"], told["data"][0]["embedding"]) == ("list", [0.5])
+        assert told["usage"] == {"prompt_tokens": 3, "total_tokens": 3}
+        needed = "When using master key, 'user' field is required in request body"
+        assert said(call(place, "POST", "/v1/embeddings", body)) == (400, needed)
+
+    def test_a_limit_and_its_headers(self, place: Deployment) -> None:
+        key = call(place, "POST", "/v1/keys", {"limits": {"requests_per_minute": 2}}).json()["key"]
+        streamed = call(place, "POST", CHAT, {**HELLO, "model": "openai:gpt-4o-stream", "stream": True}, key)
+        found = [streamed, call(place, "POST", CHAT, HELLO, key)]
+        assert [each.headers["x-ratelimit-limit"] for each in found] == ["2", "2"]
+        assert [each.headers["x-ratelimit-remaining"] for each in found] == ["1", "0"]
+        resets = int(found[0].headers["x-ratelimit-reset"])
+        assert 0 < resets - datetime.now(UTC).timestamp() <= 61
+        refused = call(place, "POST", CHAT, HELLO, key)
+        assert said(refused) == (429, "Rate limit exceeded")
+        assert 55 <= int(refused.headers["retry-after"]) <= 61
+
     def test_a_stream_ends_as_openai_ends_it(self, place: Deployment) -> None:
         text = call(place, "POST", CHAT, {**HELLO, "model": "openai:gpt-4o-stream", "stream": True}, place.key).text
         assert text.rstrip().endswith("data: [DONE]")
@@ -159,8 +213,52 @@ class TestKeys:
 
     def test_its_user_is_made_when_unknown(self, place: Deployment) -> None:
         user = fresh("made")
-        call(place, "POST", "/v1/keys", {"user_id": user})
+        made = call(place, "POST", "/v1/keys", {"user_id": user}).json()
+        assert made["user_id"] == user
         assert call(place, "GET", f"/v1/users/{user}").json()["alias"] == f"User {user}"
+        unnamed = call(place, "POST", "/v1/keys", {}).json()
+        alias = call(place, "GET", f"/v1/users/{unnamed['user_id']}").json()["alias"]
+        assert alias == "Virtual user for API key: unnamed"
+
+    def test_it_is_told_once(self, place: Deployment) -> None:
+        key = call(place, "POST", "/v1/keys", {}).json()
+        assert len(key["key"]) == 67
+        assert key["key"] not in call(place, "GET", f"/v1/keys/{key['id']}").text
+        assert key["key"] not in call(place, "GET", "/v1/keys?limit=1000").text
+
+    def test_what_a_patch_changes(self, place: Deployment) -> None:
+        made = call(place, "POST", "/v1/keys", {"key_name": "a", "metadata": {"b": 1}}).json()
+        ends = "2030-01-02T03:04:05+00:00"
+        body = {"key_name": "c", "expires_at": ends, "metadata": {"d": 2}, "user_id": "somebody-else"}
+        changed = call(place, "PATCH", f"/v1/keys/{made['id']}", body).json()
+        assert [changed[name] for name in ("key_name", "metadata", "user_id")] == ["c", {"d": 2}, made["user_id"]]
+        assert datetime.fromisoformat(changed["expires_at"]) == datetime.fromisoformat(ends)
+        assert said(call(place, "PATCH", "/v1/keys/none", {})) == (404, "API key with id 'none' not found")
+
+    def test_deleting_it_keeps_its_usage(self, place: Deployment) -> None:
+        made = call(place, "POST", "/v1/keys", {}).json()
+        call(place, "POST", CHAT, HELLO, made["key"])
+        place.rows(1, user_id=made["user_id"])
+        assert call(place, "DELETE", f"/v1/keys/{made['id']}").status_code == 204
+        assert len(call(place, "GET", f"/v1/users/{made['user_id']}/usage").json()) == 1
+
+    def test_a_deleted_user_gets_no_new_one(self, place: Deployment) -> None:
+        user = fresh("deleted")
+        call(place, "POST", "/v1/users", {"user_id": user})
+        call(place, "DELETE", f"/v1/users/{user}")
+        told = f"User '{user}' has been deleted. Recreate via POST /v1/users first."
+        assert said(call(place, "POST", "/v1/keys", {"user_id": user})) == (404, told)
+
+
+@pytest.mark.parametrize("path", ["/v1/keys", "/v1/users", "/v1/budgets", "/v1/pricing", "/v1/users/x/usage"])
+@pytest.mark.parametrize("query", ["skip=-1", "limit=0", "limit=1001", "skip=x"])
+def test_lists_are_paged(place: Deployment, path: str, query: str) -> None:
+    response = call(place, "GET", f"{path}?{query}")
+    assert response.status_code == 422
+    (item,) = response.json()["detail"]
+    assert item["loc"] == ["query", query.partition("=")[0]]
+    assert item["type"]
+    assert item["msg"]
 
 
 class TestUsersAndBudgets:
@@ -181,6 +279,39 @@ class TestUsersAndBudgets:
             assert said(call(place, method, f"/v1/users/{name}")) == gone
         assert said(call(place, "PATCH", f"/v1/users/{name}", {"alias": "B"})) == gone
         assert call(place, "GET", f"/v1/users/{name}/usage").json() == []
+
+    def test_a_patch_of_a_user(self, place: Deployment) -> None:
+        name = fresh("patched")
+        call(place, "POST", "/v1/users", {"user_id": name, "alias": "A"})
+        changed = call(place, "PATCH", f"/v1/users/{name}", {"blocked": True, "metadata": {"a": 1}}).json()
+        assert [changed[field] for field in ("alias", "blocked", "metadata")] == ["A", True, {"a": 1}]
+        nothing = call(place, "PATCH", f"/v1/users/{name}", {"budget_id": "b"})
+        assert said(nothing) == (404, "Budget with id 'b' not found")
+        assert name in [each["user_id"] for each in call(place, "GET", "/v1/users?limit=1000").json()]
+
+    def test_a_deleted_user_is_hidden_and_lives_again_as_new(self, place: Deployment) -> None:
+        name = fresh("revived")
+        first = call(place, "POST", "/v1/users", {"user_id": name, "alias": "A", "blocked": True}).json()
+        key = call(place, "POST", "/v1/keys", {"user_id": name}).json()["key"]
+        assert call(place, "DELETE", f"/v1/users/{name}").status_code == 204
+        assert name not in [each["user_id"] for each in call(place, "GET", "/v1/users?limit=1000").json()]
+        assert said(call(place, "POST", CHAT, {**HELLO, "user": name})) == (404, f"User '{name}' not found")
+        assert said(call(place, "POST", CHAT, HELLO, key)) == (401, "API key is inactive")
+        again = call(place, "POST", "/v1/users", {"user_id": name}).json()
+        assert [again[field] for field in ("alias", "blocked", "spend")] == [None, False, 0]
+        assert again["created_at"] == first["created_at"]
+        assert said(call(place, "POST", CHAT, HELLO, key)) == (401, "API key is inactive")
+
+    def test_a_failed_call_is_a_row_and_a_refused_one_is_not(self, place: Deployment) -> None:
+        name = fresh("failing")
+        key = call(place, "POST", "/v1/keys", {"user_id": name}).json()["key"]
+        failed = call(place, "POST", CHAT, {**HELLO, "model": "solar:solar-pro3"}, key)  # nobody answers for it
+        assert failed.status_code == 404
+        call(place, "PATCH", f"/v1/users/{name}", {"blocked": True})
+        assert call(place, "POST", CHAT, HELLO, key).status_code == 403
+        (row,) = place.rows(1, user_id=name)
+        assert (row["status"], row["prompt_tokens"], row["provider"]) == ("error", 0, "solar")
+        assert row["error_message"]
 
     def test_usage_rows(self, place: Deployment) -> None:
         name = fresh("usage")
@@ -210,8 +341,80 @@ class TestUsersAndBudgets:
         assert said(call(place, "PATCH", path, {})) == gone
         assert said(call(place, "DELETE", path)) == gone
 
+    def test_a_used_up_budget_lets_free_models_through(self, place: Deployment) -> None:
+        name = fresh("spent")
+        budget = call(place, "POST", "/v1/budgets", {"max_budget": 0}).json()["budget_id"]
+        call(place, "POST", "/v1/users", {"user_id": name, "budget_id": budget})
+        for path, body in ((CHAT, HELLO), ("/v1/embeddings", {"model": "openai:text-embedding-3-small", "input": "x"})):
+            refused = call(place, "POST", path, {**body, "user": name})
+            assert said(refused) == (403, f"User '{name}' has exceeded budget limit")
+        free = {"model_key": "openai:free-of-charge", "input_price_per_million": 0, "output_price_per_million": 0}
+        call(place, "POST", "/v1/pricing", free)
+        body = {**HELLO, "model": "openai:free-of-charge", "user": name}
+        assert call(place, "POST", CHAT, body).status_code == 200
+        assert call(place, "DELETE", f"/v1/budgets/{budget}").status_code == 204
+        assert call(place, "GET", f"/v1/users/{name}").json()["budget_id"] is None
+        assert call(place, "POST", CHAT, {**HELLO, "user": name}).status_code == 200
+
+    def test_a_budget_without_an_amount_only_watches(self, place: Deployment) -> None:
+        name = fresh("watched")
+        budget = call(place, "POST", "/v1/budgets", {"max_budget": None, "budget_duration_sec": None}).json()
+        assert (budget["max_budget"], budget["budget_duration_sec"]) == (None, None)
+        user = call(place, "POST", "/v1/users", {"user_id": name, "budget_id": budget["budget_id"]}).json()
+        assert datetime.fromisoformat(user["budget_started_at"]) <= datetime.now(UTC)
+        assert user["next_budget_reset_at"] is None
+        assert call(place, "POST", CHAT, {**HELLO, "user": name}).status_code == 200
+        place.rows(1, user_id=name)
+        assert call(place, "GET", f"/v1/users/{name}").json()["spend"] == 0.00021
+
+    def test_a_period_rolls_and_a_new_duration_waits_for_its_end(self, place: Deployment) -> None:
+        name = fresh("rolling")
+        made = call(place, "POST", "/v1/budgets", {"max_budget": 0.0002, "budget_duration_sec": 3}).json()
+        user = call(place, "POST", "/v1/users", {"user_id": name, "budget_id": made["budget_id"]}).json()
+        started, ends = (datetime.fromisoformat(user[at]) for at in ("budget_started_at", "next_budget_reset_at"))
+        assert ends - started == timedelta(seconds=3)
+        call(place, "PATCH", f"/v1/budgets/{made['budget_id']}", {"budget_duration_sec": 1000})
+        assert call(place, "GET", f"/v1/users/{name}").json()["next_budget_reset_at"] == user["next_budget_reset_at"]
+        assert call(place, "POST", CHAT, {**HELLO, "user": name}).status_code == 200
+        place.rows(1, user_id=name)
+        assert said(call(place, "POST", CHAT, {**HELLO, "user": name}))[0] in (403, 200)  # 200: it has rolled already
+        until(lambda: call(place, "POST", CHAT, {**HELLO, "user": name}).status_code == 200, "the period rolls", 10)
+        now = until(
+            lambda: (
+                (
+                    found := call(place, "GET", f"/v1/users/{name}").json(),
+                    found["budget_started_at"] == user["next_budget_reset_at"],
+                )[1]
+                and found
+            ),
+            "the new period shows",
+        )
+        assert datetime.fromisoformat(now["next_budget_reset_at"]) - ends == timedelta(seconds=1000)
+
+    def test_taking_up_a_budget_again_begins_its_period_and_keeps_the_spend(self, place: Deployment) -> None:
+        name = fresh("again")
+        budget = call(place, "POST", "/v1/budgets", {"max_budget": 1, "budget_duration_sec": 600}).json()["budget_id"]
+        first = call(place, "POST", "/v1/users", {"user_id": name, "budget_id": budget}).json()
+        call(place, "POST", CHAT, {**HELLO, "user": name})
+        place.rows(1, user_id=name)
+        second = call(place, "PATCH", f"/v1/users/{name}", {"budget_id": budget}).json()
+        assert second["budget_started_at"] > first["budget_started_at"]
+        assert second["spend"] == 0.00021
+
 
 class TestPricing:
+    def test_a_price_is_put_in_place_of_the_former(self, place: Deployment) -> None:
+        body = {"model_key": "openai:repriced", "input_price_per_million": 1, "output_price_per_million": 2}
+        call(place, "POST", "/v1/pricing", body)
+        assert call(place, "POST", "/v1/pricing", {**body, "input_price_per_million": 3}).status_code == 200
+        found = [
+            row
+            for row in call(place, "GET", "/v1/pricing?limit=1000", key=place.key).json()
+            if row["model_key"] == "openai:repriced"
+        ]
+        assert [row["input_price_per_million"] for row in found] == [3]
+        call(place, "POST", CHAT, {**HELLO, "model": "openai:repriced", "user": "nobody"}, place.key)
+
     def test_price(self, place: Deployment) -> None:
         body = {"model_key": "openai/priced", "input_price_per_million": 1.5, "output_price_per_million": 2}
         made = call(place, "POST", "/v1/pricing", body).json()
@@ -233,6 +436,28 @@ class TestTheRest:
         assert (ready["status"], ready["database"]) == ("healthy", "connected")
         assert ready["version"]
 
+    def test_metrics_have_their_names(self, place: Deployment) -> None:
+        call(place, "POST", CHAT, HELLO, place.key)
+        response = call(place, "GET", "/metrics", key=None)
+        assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
+        for name in (
+            "gateway_requests_total{",
+            "gateway_request_duration_seconds_count{",
+            "gateway_active_requests ",
+            'gateway_tokens_total{model="gpt-4o-mini",provider="openai",type="input"}',
+            'gateway_tokens_total{model="gpt-4o-mini",provider="openai",type="output"}',
+            'gateway_request_cost_dollars_count{model="gpt-4o-mini",provider="openai"}',
+            "# TYPE gateway_rate_limit_hits_total counter",
+            "# TYPE gateway_budget_exceeded_total counter",
+        ):
+            assert name in response.text, name
+        assert f'endpoint="{CHAT}",method="POST",status="200"' in response.text
+
+    def test_openapi(self, place: Deployment) -> None:
+        described = call(place, "GET", "/openapi.json", key=None).json()
+        assert described["openapi"].startswith("3.1")
+        assert {"/v1/keys", "/v1/users", "/v1/budgets", "/v1/pricing", CHAT, MESSAGES} <= set(described["paths"])
+
     def test_errors_of_the_router(self, place: Deployment) -> None:
         assert said(call(place, "GET", "/v1/nothing")) == (404, "Not Found")
         assert said(call(place, "PUT", "/v1/keys")) == (405, "Method Not Allowed")
@@ -244,101 +469,12 @@ class TestTheRest:
         assert headers["referrer-policy"] == "strict-origin-when-cross-origin"
         assert headers["cache-control"] == "private, no-store, no-cache"
         assert headers["vary"] == "Authorization"
+        health = call(place, "GET", "/health", key=None).headers
+        assert health["x-content-type-options"] == "nosniff"
+        assert "cache-control" not in health
 
-
-class TestDeviations:
-    """What is done otherwise, on purpose."""
-
-    @pytest.mark.parametrize("header", ["X-AnyLLM-Key", "AnyLLM-Key", "Otari-Key"])
-    def test_own_headers_take_a_raw_key(self, place: Deployment, header: str) -> None:
-        assert call(place, "GET", "/v1/models", None, None, **{header: place.key}).status_code == 200
-
-    def test_the_price_list_needs_a_key(self, place: Deployment) -> None:
-        assert call(place, "GET", "/v1/pricing", key=None).status_code == 401
-
-    def test_nobody_is_billed_with_anothers_key(self, place: Deployment) -> None:
-        name = fresh("victim")
-        call(place, "POST", "/v1/users", {"user_id": name})
-        assert call(place, "POST", CHAT, {**HELLO, "user": name}, place.key).status_code == 403
-        assert call(place, "POST", CHAT, {**HELLO, "user": fresh("tag")}, place.key).status_code == 200
-
-    def test_a_model_that_is_not_there_is_404(self, place: Deployment) -> None:
-        assert call(place, "POST", CHAT, {**HELLO, "model": "nonsense"}, place.key).status_code == 404
-
-    def test_the_usage_chunk_comes_when_asked_for(self, place: Deployment) -> None:
-        body = {**HELLO, "model": "openai:gpt-4o-stream", "stream": True}
-        assert '"usage":{' not in call(place, "POST", CHAT, body, place.key).text
-        asked = {**body, "stream_options": {"include_usage": True}}
-        assert '"usage":{' in call(place, "POST", CHAT, asked, place.key).text
-
-    def test_no_done_after_an_error(self, place: Deployment) -> None:
-        body = {**HELLO, "model": "openai:gpt-4o-broken", "stream": True}
-        text = call(place, "POST", CHAT, body, place.key).text
-        assert '"error"' in text
-        assert "[DONE]" not in text
-
-    def test_unknown_chat_fields_reach_the_upstream(self, place: Deployment, upstream_server: Upstream) -> None:
-        call(place, "POST", CHAT, {**HELLO, "seed": 7, "brand_new": {"a": 1}}, place.key)
-        sent = json.loads(upstream_server.calls[-1].body)
-        assert (sent["seed"], sent["brand_new"]) == (7, {"a": 1})
-
-    def test_null_clears_a_field(self, place: Deployment) -> None:
-        made = call(place, "POST", "/v1/keys", {"expires_at": "2030-01-01T00:00:00Z"}).json()
-        assert call(place, "PATCH", f"/v1/keys/{made['id']}", {"expires_at": None}).json()["expires_at"] is None
-
-    def test_config_prices_stay_in_the_config(self, tmp_path: Path, upstream_server: Upstream) -> None:
-        price = {"input_price_per_million": 7, "output_price_per_million": 8}
-        config = {"pricing": {"openai:gpt-4o-mini": price}}
-        with Deployment(tmp_path, upstream_server.url, config=config) as place:
-            path = "/v1/pricing/openai:gpt-4o-mini"
-            found = call(place, "GET", path).json()
-            assert (found["input_price_per_million"], found["source"]) == (7, "config")
-            assert call(place, "GET", f"{path}/history").json() == []
-            assert call(place, "DELETE", path).status_code == 404
-
-
-_PROGRAM = """
-import sys
-from any_llm import completion
-answer = completion(model=sys.argv[1], messages=[{"role": "user", "content": "hi"}], api_base=sys.argv[2],
-                    api_key=sys.argv[3], provider=sys.argv[4])
-print(answer.choices[0].message.content)
-"""
-
-
-def _runs(program: str) -> bool:
-    done = subprocess.run([CLIENTS, "-c", program], capture_output=True, timeout=60, check=False)
-    return done.returncode == 0
-
-
-def test_the_real_client(place: Deployment) -> None:
-    """any-llm-sdk's own gateway provider, whichever of its names the installed version has."""
-    if not CLIENTS.exists():
-        pytest.skip("no .venv-clients: scripts/setup-clients makes it")
-    names = [name for name in ("gateway", "otari") if _runs(f"import any_llm.providers.{name}")]
-    if not _runs("import otari"):  # what the provider of that name stands on
-        names = [name for name in names if name != "otari"]
-    if not names:
-        pytest.skip("the clients' environment has no any-llm-sdk[otari], nor one from when the provider was `gateway`")
-    for name in names:
-        arguments = ["openai:gpt-4o-mini", f"{place.url}/v1", place.key, name]
-        done = subprocess.run(
-            [CLIENTS, "-c", _PROGRAM, *arguments], capture_output=True, text=True, timeout=100, check=False
-        )
-        assert done.stdout.strip() == "hello", done.stderr[-2000:]
-
-
-@pytest.mark.parametrize("command", ["keys", "chat"])
-def test_lines_of_its_guides(place: Deployment, command: str) -> None:
-    """curl, spelled as in the guides."""
-    lines = {
-        "keys": f"""curl -s -X POST {place.url}/v1/keys -H "X-AnyLLM-Key: Bearer {MASTER_KEY}" \
-            -H "Content-Type: application/json" -d '{{"key_name": "curl"}}'""",
-        "chat": f"""curl -s -X POST {place.url}{CHAT} -H "X-AnyLLM-Key: Bearer {place.key}" \
-            -H "Content-Type: application/json" -d '{json.dumps(HELLO)}'""",
-    }
-    done = subprocess.run(["sh", "-c", lines[command]], capture_output=True, text=True, timeout=60, check=False)
-    if done.returncode == 127:
-        pytest.skip("no curl here")
-    answer = json.loads(done.stdout)
-    assert "key" in answer if command == "keys" else answer["choices"]
+    def test_times_are_utc_and_say_so(self, place: Deployment) -> None:
+        for made in (call(place, "POST", "/v1/keys", {}), call(place, "POST", "/v1/budgets", {})):
+            at = datetime.fromisoformat(made.json()["created_at"])
+            assert at.utcoffset() == timedelta(0)
+            assert abs(datetime.now(UTC) - at) < timedelta(minutes=1)
