@@ -19,6 +19,7 @@ from gateway import __version__
 from gateway.accounts.bootstrap import ensure_bootstrap_key, ensure_visitor
 from gateway.accounts.first_keys import read_or_make
 from gateway.accounts.provider_objects import ProviderObjects
+from gateway.accounts.scopes import configured_limits
 from gateway.accounts.service import Accounts
 from gateway.accounts.spend import spent_with
 from gateway.accounts.visitors import Visitors
@@ -41,7 +42,7 @@ from gateway.metering.spool_metrics import SpoolCollector
 from gateway.models import Models
 from gateway.observability.metrics import Metrics
 from gateway.parts import Parts
-from gateway.routes import audit, budgets, inference, keys, models, ops, page, playground, pricing, usage, users
+from gateway.routes import audit, budgets, inference, keys, limits, models, ops, page, playground, pricing, usage, users
 from gateway.routing.providers import Provider, build_providers
 from gateway.settings import Settings
 from gateway.settings.provider_keys import KeyRing
@@ -86,12 +87,14 @@ class _Machine:
 
     def __init__(self, settings: Settings) -> None:
         self._credentials = read_or_make(settings)
+        providers = _providers(settings)
         accounts = Accounts(
             make_engine(settings.accounts_url),
             redis_url=settings.redis_url,
             master_key=self._credentials.master,
             max_stale=settings.max_stale_seconds,
             visitors=Visitors(settings.auth.anonymous, settings.cors_allow_origins),
+            limits=configured_limits(settings.limits, providers),
         )
         self._store = accounts.store
         ledger = make_engine(settings.ledger_url)
@@ -102,7 +105,6 @@ class _Machine:
         self._upstream = Upstream(settings.upstream)
         self._objects = ProviderObjects(self._store)
         prices = Catalogue(catalogue_path(settings.data_dir))
-        providers = _providers(settings)
         check_names(settings.byok, providers)
         known = Models(settings, providers, prices, accounts.prices, lambda: datetime.now(UTC))
         self._discovery = Discovery(known, self._upstream)
@@ -116,8 +118,7 @@ class _Machine:
             models=known,
             metering=metering,
             objects=self._objects,
-            policies=accounts.policies,
-            allowance=Allowance(self._desk, known, metrics, settings.admission),
+            allowance=Allowance(self._desk, accounts.policies, known, metrics, settings.admission),
             doors={"playground": Playground(known)},
             upstream=self._upstream,
             limits=settings.upstream,
@@ -217,6 +218,7 @@ def _api(settings: Settings, parts: Parts, serve: Inference, lifespan: Lifespan)
         keys.router,
         users.router,
         budgets.router,
+        limits.router,
         pricing.router,
         audit.router,
         usage.router,

@@ -32,17 +32,17 @@ _SECURITY = (
     (b"referrer-policy", b"strict-origin-when-cross-origin"),
 )
 _PRIVATE = ((b"cache-control", b"private, no-store, no-cache"), (b"vary", b"Authorization"))
-_CORS_METHODS = b"GET, POST, PATCH, DELETE, OPTIONS"
+_CORS_METHODS = b"GET, POST, PUT, PATCH, DELETE, OPTIONS"
 _CORS_HEADERS = (
     b"content-type, authorization, x-anyllm-key, anyllm-key, otari-key, x-api-key, x-goog-api-key, anthropic-version, "
     b"anthropic-beta, anthropic-dangerous-direct-browser-access, x-session-id, x-tollgate-strict, "
-    b"x-tollgate-provider-key"
+    b"x-tollgate-provider-key, x-tollgate-lower-max-tokens"
 )
 _EXPOSED = (
     b"x-request-id, x-tollgate-provider, x-tollgate-model, x-tollgate-route, x-tollgate-dropped, x-tollgate-cost-usd, "
-    b"x-tollgate-overhead-ms, x-tollgate-budget-warning, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, "
-    b"x-ratelimit-reset-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens, "
-    b"retry-after"
+    b"x-tollgate-overhead-ms, x-tollgate-budget-warning, x-tollgate-lowered-max-tokens, x-ratelimit-limit-requests, "
+    b"x-ratelimit-remaining-requests, x-ratelimit-reset-requests, x-ratelimit-limit-tokens, "
+    b"x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens, retry-after"
 )
 _PARAMETER = re.compile(r"\{(\w+)\}")
 # The any-llm gateway's successor has its API below /api/v1, and any-llm's client asks for it there: the same paths with

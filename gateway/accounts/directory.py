@@ -10,16 +10,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.accounts import budget_rows, key_rows, user_rows
-from gateway.accounts.budget_rows import Holder
-from gateway.accounts.records import Budget, KeyRecord, UserRecord
+from gateway.accounts import budget_rows, key_rows, limit_rows, user_rows
+from gateway.accounts.policy import Limits, Scope
+from gateway.accounts.records import Budget, Holding, KeyRecord, UserRecord
 from gateway.accounts.store import AccountStore, Changed, counter
 
 _log = logging.getLogger(__name__)
@@ -60,7 +60,9 @@ class Rules:
     """Everything that is small enough to be known whole, as of one moment."""
 
     budgets: dict[str, Budget] = field(default_factory=dict)
-    holders: tuple[Holder, ...] = ()  # neither users nor keys
+    # Of what is neither a user nor a key, by scope and id.
+    holdings: Mapping[tuple[Scope, str], Sequence[Holding]] = field(default_factory=dict)
+    limits: Mapping[tuple[Scope, str], Limits] = field(default_factory=dict)
 
 
 class Directory:
@@ -173,7 +175,7 @@ class Directory:
         anew = at < self._seen
         changed, gone = ([], []) if anew else key_rows.changed_since(connection, self._seen)
         users = [] if anew else user_rows.changed_since(connection, self._seen)
-        rules = Rules(budget_rows.every(connection), tuple(budget_rows.shared_holders(connection)))
+        rules = _read_rules(connection)
         with self._memory:
             self._heard = at if anew else max(self._heard, at)
             self._unknown.clear()
@@ -200,3 +202,11 @@ class Directory:
         except SQLAlchemyError as error:
             # The change stands; what it named is forgotten, and the rest is read once the database is back.
             _log.warning("the accounts could not be read again after a change: %s", type(error).__name__)
+
+
+def _read_rules(connection: Connection) -> Rules:
+    holdings: dict[tuple[Scope, str], list[Holding]] = {}
+    for holder in budget_rows.shared_holders(connection):
+        holdings.setdefault((holder.scope, holder.scope_id), []).append(holder.holding)
+    limits = {(row.scope, row.scope_id): row.limits for row in limit_rows.every(connection)}
+    return Rules(budget_rows.every(connection), holdings, limits)

@@ -17,69 +17,66 @@ NOTHING: Final = Policy()
 
 
 class PolicySource:
-    """One per process. What it answers from is refreshed whenever the accounts change."""
+    """One per process. What it answers from is refreshed whenever the accounts change; no method does I/O.
 
-    def __init__(self, directory: Directory, now: Callable[[], datetime]) -> None:
+    `configured`: limits by scope and id from the configuration. Those in the database beat them.
+    """
+
+    def __init__(
+        self, directory: Directory, now: Callable[[], datetime], configured: Mapping[tuple[Scope, str], Limits]
+    ) -> None:
         self._directory = directory
         self._now = now
+        self.configured = configured
 
-    def policy_for(
-        self, key: KeyRecord | None, user_id: str, model: str, provider: str, tags: Mapping[str, str]
-    ) -> Policy:
-        """All that applies to one call; the shared empty `NOTHING` when nothing does. No I/O.
-
-        `key` None: the master key. `model` is the upstream's own name of it, `provider` the name of its entry; a
-        model's scope is `provider:model`, a tag's `name=value`.
-        """
-        limits = tuple(self._limits(key, user_id))
-        budgets = tuple(self._budgets(key, user_id, model, provider, tags))
-        return Policy(limits=limits, budgets=budgets) if limits or budgets else NOTHING
-
-    def _limits(self, key: KeyRecord | None, user_id: str) -> Iterator[LimitRule]:
+    def of_caller(self, key: KeyRecord | None, user_id: str, tags: Mapping[str, str]) -> Policy:
+        """What applies whichever model answers: the key's, the user's, the tags' and everybody's. `key` None: the
+        master key. A tag's scope is `name=value`. The shared empty `NOTHING` when nothing does."""
         user = self._directory.user(user_id)
+        limits: list[LimitRule] = []
+        budgets: list[BudgetRule] = []
         if key is not None and key.limits is not None:
-            yield _limit("key", key.id, key.limits)
+            limits.append(LimitRule(scope="key", scope_id=key.id, limits=key.limits))
         if user is not None and user.limits is not None:
-            yield _limit("user", user_id, user.limits)
-
-    def _budgets(
-        self, key: KeyRecord | None, user_id: str, model: str, provider: str, tags: Mapping[str, str]
-    ) -> Iterator[BudgetRule]:
-        user = self._directory.user(user_id)
-        held: list[tuple[Scope, str, Holding]] = []
+            limits.append(LimitRule(scope="user", scope_id=user_id, limits=user.limits))
         if key is not None and key.holding is not None:
-            held.append(("key", key.id, key.holding))
+            budgets += self._rules("key", key.id, key.holding)
         if user is not None and user.holding is not None:
-            held.append(("user", user_id, user.holding))
-        rules = self._directory.rules
-        if rules.holders:
-            mine: set[tuple[Scope, str]] = {
-                ("model", f"{provider}:{model}"),
-                ("provider", provider),
-                ("global", EVERYBODY),
-                *(("tag", f"{name}={value}") for name, value in tags.items()),
-            }
-            held += [(h.scope, h.scope_id, h.holding) for h in rules.holders if (h.scope, h.scope_id) in mine]
-        for scope, scope_id, holding in held:
-            if rule := self._rule(scope, scope_id, holding):
-                yield rule
+            budgets += self._rules("user", user_id, user.holding)
+        tagged: Iterator[tuple[Scope, str]] = (("tag", f"{name}={value}") for name, value in tags.items())
+        return self._with_shared((("global", EVERYBODY), *tagged), limits, budgets)
 
-    def _rule(self, scope: Scope, scope_id: str, holding: Holding) -> BudgetRule | None:
+    def of_target(self, provider: str, model: str) -> Policy:
+        """What applies while this model answers. `model` is the upstream's own name of it, `provider` the name of its
+        entry; the model's scope is `provider:model`."""
+        return self._with_shared((("provider", provider), ("model", f"{provider}:{model}")), [], [])
+
+    def _with_shared(
+        self, scopes: tuple[tuple[Scope, str], ...], limits: list[LimitRule], budgets: list[BudgetRule]
+    ) -> Policy:
+        rules = self._directory.rules
+        if rules.limits or self.configured:
+            for each in scopes:
+                if (found := rules.limits.get(each) or self.configured.get(each)) is not None:
+                    limits.append(LimitRule(scope=each[0], scope_id=each[1], limits=found))
+        if rules.holdings:
+            for scope, scope_id in scopes:
+                for holding in rules.holdings.get((scope, scope_id), ()):
+                    budgets += self._rules(scope, scope_id, holding)
+        return Policy(limits=tuple(limits), budgets=tuple(budgets)) if limits or budgets else NOTHING
+
+    def _rules(self, scope: Scope, scope_id: str, holding: Holding) -> Iterator[BudgetRule]:
         budget = self._directory.rules.budgets.get(holding.budget_id)
         if budget is None:
-            return None  # deleted a moment ago
+            return  # deleted a moment ago
         if holding.next_reset_at is not None:
             holding = current(budget, holding, self._now())
-        return BudgetRule(
+        yield BudgetRule(
             budget_id=budget.budget_id,
             scope=scope,
             scope_id=scope_id,
             amount_pico=None if budget.max_budget is None else pico_from_decimal(budget.max_budget),
             since=holding.since,
             until=holding.next_reset_at,
-            soft_fraction=None if budget.soft_threshold is None else float(budget.soft_threshold),
+            soft_threshold=budget.soft_threshold,
         )
-
-
-def _limit(scope: Scope, scope_id: str, limits: Limits) -> LimitRule:
-    return LimitRule(scope=scope, scope_id=scope_id, limits=limits)

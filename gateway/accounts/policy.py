@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Literal
 
 Scope = Literal["key", "user", "model", "provider", "tag", "global"]
@@ -37,7 +38,7 @@ class LimitRule:
 class BudgetRule:
     """Money that all calls of one scope may spend between `since` and `until` (None: no end).
 
-    `amount_pico` None: only tracked. `soft_fraction`: from this share of the amount on, answers carry a warning.
+    `amount_pico` None: only tracked. `soft_threshold`: from this share of the amount on, answers carry a warning.
     """
 
     budget_id: str
@@ -46,7 +47,7 @@ class BudgetRule:
     amount_pico: int | None
     since: datetime
     until: datetime | None
-    soft_fraction: float | None = None
+    soft_threshold: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

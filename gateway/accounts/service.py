@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from sqlalchemy import Engine
@@ -16,7 +17,9 @@ from gateway.accounts.directory import Directory
 from gateway.accounts.issuing import KeyIssuer
 from gateway.accounts.keys import Keys
 from gateway.accounts.policies import PolicySource
+from gateway.accounts.policy import Limits, Scope
 from gateway.accounts.prices import Prices
+from gateway.accounts.shared_limits import SharedLimits
 from gateway.accounts.store import AccountStore
 from gateway.accounts.users import Users
 from gateway.accounts.visitors import Visitors
@@ -37,16 +40,19 @@ class Accounts:
         master_key: str | None,
         max_stale: float,
         visitors: Visitors | None = None,
+        limits: Mapping[tuple[Scope, str], Limits],
     ) -> None:
+        """`limits`: those that the configuration gives to models, providers and everybody."""
         self.store = AccountStore(engine)
         self.directory = Directory(self.store)
         self.keys = Keys(self.store, self.directory, master_key, max_stale=max_stale, visitors=visitors)
         self.issuer = KeyIssuer(self.store)
         self.users = Users(self.store)
         self.budgets = Budgets(self.store)
+        self.limits = SharedLimits(self.store)
         self.prices = Prices(self.store, self.directory)
         self.audit = AuditLog(self.store)
-        self.policies = PolicySource(self.directory, lambda: datetime.now(UTC))
+        self.policies = PolicySource(self.directory, lambda: datetime.now(UTC), limits)
         self._watch = ChangeWatch(self.directory, redis_url)
         self._broadcast = Broadcast(redis_url) if redis_url else None
         if self._broadcast is not None:

@@ -98,6 +98,17 @@ budget_resets = Table(
     Index("ix_account_budget_resets_budget_id", "budget_id", "id"),
 )
 
+# What a model, a provider or everybody may use up; keys and users have a column of their own for that.
+limits = Table(
+    "account_limits",
+    metadata,
+    Column("scope", String(16), primary_key=True),
+    Column("scope_id", String(255), primary_key=True),
+    Column("limits", _Json, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+)
+
 prices = Table(
     "account_prices",
     metadata,

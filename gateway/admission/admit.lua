@@ -135,7 +135,7 @@ local function beat()
   end
 end
 
--- Lines: {'w', id, capacity, step_ms, amount, corrected}, {'s', id, capacity}, {'m', id, capacity, hold}.
+-- Lines: {'w', id, capacity, step_ms, amount, corrected}, {'s', id, capacity}, {'m', id, capacity, hold, least}.
 local function check(line)
   local kind, id = line[1], line[2]
   if kind == 'w' then
@@ -150,7 +150,7 @@ local function check(line)
   local found = call('HMGET', P .. ':m:' .. id, 'base', 'pending', 'held')
   if not found[1] then return 'unknown', 0 end
   local spent, held, capacity = add(money(found[1]), money(found[2])), money(found[3]), money(line[3])
-  if most(capacity, spent) then return 'spent', 0 end
+  if not most(add(spent, money(line[5])), capacity) then return 'spent', 0 end
   if (held[1] == 0 and held[2] == 0) or most(add(add(spent, held), money(line[4])), capacity) then return 'ok', 0 end
   return 'holds', 0
 end
@@ -223,13 +223,22 @@ local function correct(taken, actual)
   end
 end
 
-local function finish(hold_id, used, charges)
+-- `part`: the ids of those lines that are given back; without it all are.
+local function finish(hold_id, used, charges, part)
   local packed = call('HGET', P .. ':h:' .. gateway, hold_id)
   if packed then
-    call('HDEL', P .. ':h:' .. gateway, hold_id)
-    local kept, at = cmsgpack.unpack(packed), 0
-    give_back(kept)
-    for _, taken in ipairs(kept) do
+    local gone, stays, named, at = {}, {}, {}, 0
+    for _, id in ipairs(part or {}) do named[id] = true end
+    for _, taken in ipairs(cmsgpack.unpack(packed)) do
+      table.insert((named[taken[2]] or not part) and gone or stays, taken)
+    end
+    if #stays > 0 then
+      call('HSET', P .. ':h:' .. gateway, hold_id, cmsgpack.pack(stays))
+    else
+      call('HDEL', P .. ':h:' .. gateway, hold_id)
+    end
+    give_back(gone)
+    for _, taken in ipairs(gone) do
       if taken[1] == 'window' then
         at = at + 1
         if used[at] then correct(taken, used[at]) end

@@ -42,8 +42,16 @@ class Counter(Protocol):
         """How often it has told the others anew what it knows."""
 
     async def admit(self, demand: Demand) -> Verdict: ...
-    def finish(self, hold_id: str, used: Sequence[int], charges: Sequence[Charge], segment: int) -> None:
-        """At once; never raises. `segment` is the spool's that holds the newest of the events."""
+    def finish(
+        self,
+        hold_id: str,
+        used: Sequence[int],
+        charges: Sequence[Charge],
+        segment: int,
+        part: Collection[str] | None = None,
+    ) -> None:
+        """At once; never raises. `segment` is the spool's that holds the newest of the events. `part`: only what it has
+        taken of the lines with these ids ends."""
 
     async def begin(self, money: Money, min_age_ms: int) -> int:
         """The right to `rebase`; 0: the base is younger than this, or somebody else is at it."""
@@ -104,9 +112,13 @@ class Desk:
         assert isinstance(blocking, Money)  # noqa: S101 - only budgets have holds
         return await self._wait(demand, blocking)
 
-    def finish(self, demand: Demand, used: Sequence[int], charges: Sequence[Charge], segment: int) -> None:
-        """The call has ended, and its events are written. At once; never raises."""
-        self._counter.finish(demand.hold_id, used, charges, segment)
+    def finish(
+        self, demand: Demand, used: Sequence[int], charges: Sequence[Charge], segment: int, *, part: bool = False
+    ) -> None:
+        """The call has ended, and its events are written; `part`: it goes on, but for these lines. At once; never
+        raises."""
+        lines = {line.id for line in demand.lines} if part else None
+        self._counter.finish(demand.hold_id, used, charges, segment, lines)
         for line in demand.lines:
             if isinstance(line, Money):
                 self._track(line)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from gateway.admission.rules import Book, Charge, Demand, Money, Verdict
@@ -32,8 +32,15 @@ class InMemory:
     async def admit(self, demand: Demand) -> Verdict:
         return self._book.admit(self._clock(), _SELF, demand)
 
-    def finish(self, hold_id: str, used: Sequence[int], charges: Sequence[Charge], segment: int) -> None:  # noqa: ARG002
-        self._book.finish(self._clock(), _SELF, hold_id, used, charges)
+    def finish(
+        self,
+        hold_id: str,
+        used: Sequence[int],
+        charges: Sequence[Charge],
+        segment: int,  # noqa: ARG002 - nobody asks what is told already
+        part: Collection[str] | None = None,
+    ) -> None:
+        self._book.finish(self._clock(), _SELF, hold_id, used, charges, part)
 
     async def begin(self, money: Money, min_age_ms: int) -> int:  # noqa: ARG002 - nobody else asks the ledger
         return self._book.begin(money.id)

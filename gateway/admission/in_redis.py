@@ -13,7 +13,7 @@ import asyncio
 import logging
 import secrets
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -142,14 +142,22 @@ class InRedis:
             future.add_done_callback(lambda done: self._leave(demand, done))
             raise
 
-    def finish(self, hold_id: str, used: Sequence[int], charges: Sequence[Charge], segment: int) -> None:
+    def finish(
+        self,
+        hold_id: str,
+        used: Sequence[int],
+        charges: Sequence[Charge],
+        segment: int,
+        part: Collection[str] | None = None,
+    ) -> None:
         if not charges and hold_id not in self._own.open.get(self._gateway, {}):
             return  # it has nothing to give back
-        self._own.finish(self._now(), self._gateway, hold_id, used, charges)
+        self._own.finish(self._now(), self._gateway, hold_id, used, charges, part)
         self._segments.extend((segment, charge) for charge in charges)
         self._untold.update((each.money_id, each.event_id) for each in charges)
         sums = [[each.money_id, each.event_id, str(each.amount)] for each in charges]
-        self._put(_Question(["f", hold_id, list(used), sums], None))
+        given_back = [] if part is None else [list(part)]
+        self._put(_Question(["f", hold_id, list(used), sums, *given_back], None))
 
     async def begin(self, money: Money, min_age_ms: int) -> int:
         version = await self._answered(["b", money.id, min_age_ms])
@@ -387,7 +395,7 @@ def _packed(line: Line) -> list[Any]:
         case Slots():
             return ["s", line.id, line.capacity]
         case Money():
-            return ["m", line.id, str(line.capacity), str(line.hold)]
+            return ["m", line.id, str(line.capacity), str(line.hold), str(line.least)]
 
 
 def _packed_taken(taken: Taken) -> list[Any]:

@@ -11,7 +11,7 @@ gateway: when it has not been heard of for the lease, they are void.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Literal
@@ -24,8 +24,8 @@ SLOT_RETRY_MS: Final = 1000  # nobody knows when a call in flight will end
 Scope = Literal["key", "user", "model", "provider", "tag", "global"]
 Unit = Literal["requests", "input", "output", "tokens"]
 # ok: admitted. rate, slots: a window or the concurrent calls are full. holds: only open holds are in the way.
-# spent: the budget is used up. unknown: the budget's base is not known here. share: what this gateway may hand out by
-# itself is used up.
+# spent: the budget is used up, or what is left does not do. unknown: the budget's base is not known here. share: what
+# this gateway may hand out by itself is used up.
 Code = Literal["ok", "rate", "slots", "holds", "spent", "unknown", "share"]
 _RANK: Final[Mapping[Code, int]] = {"ok": 0, "holds": 1, "share": 1, "slots": 2, "rate": 2, "spent": 3, "unknown": 4}
 
@@ -64,12 +64,14 @@ class Spending:
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """At most `capacity` pico-dollars; this call may cost `hold`, which is at least 1."""
+    """At most `capacity` pico-dollars; this call may cost `hold`, and is not let in with less than `least` unspent.
+    Both are at least 1."""
 
     id: str
     capacity: int
     hold: int
     spending: Spending
+    least: int = 1
 
 
 Line = Window | Slots | Money
@@ -227,9 +229,22 @@ class Book:
         if kept:
             self.open.setdefault(gateway, {})[demand.hold_id] = tuple(kept)
 
-    def finish(self, now_ms: int, gateway: str, hold_id: str, used: Sequence[int], charges: Iterable[Charge]) -> None:
-        """The call has ended. `used` are the real amounts of its corrected windows, in their order. Idempotent."""
-        taken = self.open.get(gateway, {}).pop(hold_id, ())
+    def finish(
+        self,
+        now_ms: int,
+        gateway: str,
+        hold_id: str,
+        used: Sequence[int],
+        charges: Iterable[Charge],
+        part: Collection[str] | None = None,
+    ) -> None:
+        """The call has ended, or needs the lines of these ids no longer (`part`). `used` are the real amounts of their
+        corrected windows, in their order. Idempotent."""
+        calls = self.open.get(gateway, {})
+        kept = calls.pop(hold_id, ())
+        taken = [each for each in kept if part is None or each.id in part]
+        if stays := tuple(each for each in kept if each not in taken):
+            calls[hold_id] = stays
         self._give_back(taken)
         for each, actual in zip([each for each in taken if each.kind == "window"], used, strict=False):
             self._correct(now_ms, each, actual)
@@ -287,7 +302,7 @@ class Book:
                 money = self.moneys.get(line.id)
                 if money is None or money.base is None:
                     return "unknown", 0
-                if money.spent >= line.capacity:
+                if money.spent + line.least > line.capacity:
                     return "spent", 0
                 fits = not money.held or money.spent + money.held + line.hold <= line.capacity
                 return ("ok" if fits else "holds"), 0

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
+from msgspec import structs
 
 from gateway.calls.own_key import read_own_key
 from gateway.exchange import Exchange
-from gateway.surfaces import CountSurface, DoorSurface, ForwardSurface, Surface
+from gateway.surfaces import ChatSurface, CountSurface, DoorSurface, ForwardSurface, Surface
 from wire.errors import BadRequest
 from wire.multipart import boundary_of, has_field, read_field
 from wire.neutral import Request
+from wire.output_cap import read_output_cap, set_output_cap
 from wire.rewriting import replace_top_level
 
 _MAX_TAG = 255
-_OUTPUT_CAPS = ("max_completion_tokens", "max_tokens", "max_output_tokens", "maxOutputTokens")
+_SWITCH = {"1": True, "true": True, "0": False, "false": False}
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
     """`raw` is the body as it came, `body` the same parsed (of a form: its text fields that matter here).
 
-    `strict`: what cannot be carried is an error. `output_cap`: most tokens of the answer, for estimates only. `request`
-    is what a front door made of the body: it is sent instead.
+    `strict`: what cannot be carried is an error. `output_cap`: most tokens of the answer. `lower_cap`: whether that may
+    be lowered to what a budget has left; None: as the gateway is set. `request` is what a front door made of the body:
+    it is sent instead.
     """
 
     surface: Surface
@@ -40,6 +43,15 @@ class Ask:
     content_type: str = "application/json"
     request: Request | None = None
     own_key: str | None = field(default=None, repr=False)  # the caller's own for the provider
+    lower_cap: bool | None = None
+
+    def with_output_cap(self, cap: int) -> Ask:
+        """The same asked for with at most so many tokens."""
+        if self.request is not None:
+            return replace(self, request=structs.replace(self.request, max_tokens=cap), output_cap=cap)
+        kind = self.surface.dialect.name if isinstance(self.surface, ChatSurface) else "completions"
+        raw = set_output_cap(self.raw, kind, cap)
+        return replace(self, raw=raw, body=_parse(raw), output_cap=cap)
 
 
 def read_ask(exchange: Exchange, surface: Surface, raw: bytes) -> Ask:
@@ -71,9 +83,10 @@ def read_ask(exchange: Exchange, surface: Surface, raw: bytes) -> Ask:
         session_id=_session(exchange, body, surface),
         strict=strict,
         include_usage=isinstance(options, dict) and options.get("include_usage") is True,
-        output_cap=_output_cap(body),
+        output_cap=read_output_cap(body),
         content_type=content_type,
         own_key=read_own_key(exchange.header),
+        lower_cap=_SWITCH.get(exchange.header(b"x-tollgate-lower-max-tokens") or ""),
     )
 
 
@@ -99,14 +112,6 @@ def _form(raw: bytes, boundary: bytes, file: str) -> dict[str, Any]:
     body["stream"] = read_field(raw, boundary, "stream") == "true"
     body[file] = has_field(raw, boundary, file)
     return body
-
-
-def _output_cap(body: dict[str, Any]) -> int | None:
-    """Most tokens that the answer may hold, by whatever name the dialect has for it; for estimates only."""
-    settings = body.get("generationConfig") or body.get("generation_config")
-    places = (body, settings) if isinstance(settings, dict) else (body,)
-    found = (place.get(name) for place in places for name in _OUTPUT_CAPS)
-    return next((value for value in found if type(value) is int and value > 0), None)
 
 
 def _parse(raw: bytes) -> dict[str, Any]:

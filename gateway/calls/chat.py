@@ -9,8 +9,6 @@ from dataclasses import replace
 
 from gateway.accounts.credentials import find_credential
 from gateway.accounts.keys import Keys, Principal
-from gateway.accounts.policies import PolicySource
-from gateway.accounts.policy import Policy
 from gateway.accounts.provider_objects import ProviderObjects
 from gateway.calls.allowance import Allowance
 from gateway.calls.ask import Ask, read_ask
@@ -47,7 +45,6 @@ class Calls:
         models: Models,
         metering: Metering,
         objects: ProviderObjects,
-        policies: PolicySource,
         allowance: Allowance,
         doors: Doors,
         upstream: Upstream,
@@ -59,7 +56,6 @@ class Calls:
         self._models = models
         self._metering = metering
         self._objects = objects
-        self._policies = policies
         self._allowance = allowance
         self._doors = doors
         self._upstream = upstream
@@ -103,13 +99,14 @@ class Calls:
         turn = Turn(exchange, ask, metered, stamp, estimate)
         if ask.own_key is None:
             targets = self._allowance.priced(targets)
-        key, first = principal.key, targets[0]
-        policy = self._policies.policy_for(key, user_id, first.model, first.provider.name, caller.tags)
-        if ask.own_key is not None:
-            policy = replace(policy, budgets=())  # it costs its caller, not us; limits hold all the same
-        if not policy.limits and not policy.budgets:
-            return await self._attempts(turn, targets)
-        return await self._limited(turn, targets, policy)
+        grant = self._allowance.open(principal.key, metered, ask, targets, turn.input_estimate)
+        if grant is None:
+            return await self._attempts(turn, targets, 0)
+        try:
+            at = await grant.enter(0)
+            await self._attempts(replace(turn, grant=grant), targets, at)
+        finally:
+            grant.finish()
 
     def _targets(self, ask: Ask) -> Sequence[Target]:
         if ask.own_key is None:
@@ -127,17 +124,7 @@ class Calls:
         request = surface.dialect.parse_request(ask.body, model=ask.model, stream=ask.stream)
         if door := self._doors.get(surface.dialect.name):
             request = await door.before(request, visit)
-        return replace(ask, request=request)
-
-    async def _limited(self, turn: Turn, targets: Sequence[Target], policy: Policy) -> None:
-        """Limits and budgets of a model or provider are those of the first target."""
-        grant = await self._allowance.enter(policy, turn.metered, turn.ask, targets, turn.input_estimate)
-        if grant is None:
-            return await self._attempts(turn, targets)
-        try:
-            await self._attempts(replace(turn, grant=grant), targets)
-        finally:
-            grant.finish()
+        return replace(ask, request=request, output_cap=request.max_tokens or ask.output_cap)
 
     async def _pinned(self, ask: Ask, user_id: str, targets: Sequence[Target]) -> Sequence[Target]:
         """A Responses call that goes on from something kept goes to whoever keeps it."""
@@ -150,15 +137,15 @@ class Calls:
             targets = pinned(targets, keeper)
         return targets
 
-    async def _attempts(self, turn: Turn, targets: Sequence[Target]) -> None:
-        """Try the targets in order until one answers, as `retry` allows. Every attempt is a row."""
-        at, retries, position = 0, 0, 1
+    async def _attempts(self, turn: Turn, targets: Sequence[Target], at: int) -> None:
+        """Try the targets in order from `at` on until one answers, as `retry` allows. Every attempt is a row."""
+        retries, position = 0, 1
         while True:
             trial = self._begin(turn, targets[at], position)
             try:
                 await trial.run(self._upstream)
             except GatewayError as error:
-                follow = self._follow(turn, error, targets, at, retries)
+                follow = await self._follow(turn, error, targets, at, retries)
                 trial.settle("final" if follow is None else "attempt", error)
                 if turn.exchange.status is not None:
                     await turn.exchange.write(trial.in_band(error))
@@ -180,17 +167,28 @@ class Calls:
         if kept and trial.native and trial.response_id and turn.metered.caller.user_id:
             self._objects.keep(trial.response_id, turn.metered.caller.user_id, trial.target.provider.name)
 
-    def _follow(self, turn: Turn, error: GatewayError, targets: Sequence[Target], at: int, retries: int) -> Next | None:
-        """Another attempt is only made while the caller is there and has got nothing."""
+    async def _follow(
+        self, turn: Turn, error: GatewayError, targets: Sequence[Target], at: int, retries: int
+    ) -> Next | None:
+        """Another attempt is only made while the caller is there and has got nothing, and at another target only where
+        its limits and budgets allow."""
         if turn.exchange.status is not None or turn.exchange.gone:
             return None
-        return next_attempt(error, targets, at, retries, random.random())
+        follow = next_attempt(error, targets, at, retries, random.random())
+        if follow is None or follow.target == at or turn.grant is None:
+            return follow
+        try:
+            return replace(follow, target=await turn.grant.enter(follow.target))
+        except GatewayError:
+            return None  # nobody else may be asked: the upstream's own error is the answer
 
     def _begin(self, turn: Turn, target: Target, position: int) -> Trial:
         """Prepare the upstream request and write the intent. Raises GatewayError: no attempt then, and no row."""
         ask = turn.ask
+        if turn.grant is not None and turn.grant.output_cap is not None:
+            ask = ask.with_output_cap(turn.grant.output_cap)
+        prepared = _prepare(turn.exchange, ask, target)
         own_key = ask.own_key is not None
-        prepared = _prepare(turn, target)
         attempt = self._metering.begin(
             turn.metered,
             attempt=position,
@@ -204,14 +202,13 @@ class Calls:
         return Trial(turn, target, position, prepared, attempt, self._limits)
 
 
-def _prepare(turn: Turn, target: Target) -> Prepared:
+def _prepare(exchange: Exchange, ask: Ask, target: Target) -> Prepared:
     """Raises GatewayError."""
-    ask = turn.ask
     match ask.surface:
         case ForwardSurface():
             return prepare_forward(ask, ask.surface, target)
         case ChatSurface() as surface:
-            passed = passed_headers(turn.exchange.header, surface.dialect.name)
+            passed = passed_headers(exchange.header, surface.dialect.name)
             return prepare_chat(ask, surface, target, passed)
         case _:
             raise TypeError(f"{ask.surface.path} makes no attempt")

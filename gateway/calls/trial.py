@@ -9,9 +9,9 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from gateway.calls.allowance import Grant
 from gateway.calls.answer import JSON_HEADERS, STREAM_HEADERS, answer_headers
 from gateway.calls.ask import Ask
+from gateway.calls.grant import Grant
 from gateway.calls.own_key import in_our_words, without_key
 from gateway.calls.prepare import Prepared
 from gateway.calls.relay import Passing, relay_bytes, relay_stream

@@ -32,14 +32,14 @@ class AuditInfo(BaseModel):
     after: dict[str, Any] | None
 
 
-@router.get("", summary="Changes of keys, users, budgets and prices, newest first", response_model=list[AuditInfo])
+@router.get("", summary="What was changed over the management API, newest first", response_model=list[AuditInfo])
 def list_audit(
     parts: PartsDep,
     start_date: Annotated[Moment | None, Query(description="inclusive; a time without a zone is UTC")] = None,
     end_date: Annotated[Moment | None, Query(description="exclusive")] = None,
     actor: Word = None,
     action: Word = None,
-    subject: Annotated[Word, Query(description="key, user, budget or price")] = None,
+    subject: Annotated[Word, Query(description="key, user, budget, limits or price")] = None,
     subject_id: Word = None,
     before_id: Annotated[Word, Query(description="the last id of the page before")] = None,
     skip: Skip = 0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
@@ -14,11 +15,14 @@ from gateway.accounts.budget_rows import EVERYBODY, Holder
 from gateway.accounts.budgets import HeldBudget
 from gateway.accounts.periods import zone_of
 from gateway.accounts.policy import Scope
+from gateway.accounts.scopes import canonical
 from gateway.accounts.spend import spent
+from gateway.models import model_key
 from gateway.parts import Parts
 from gateway.routes.deps import ActorDep, MasterRoute, PartsDep
 from gateway.routes.exact_json import dollars, exact_json
 from gateway.routes.fields import Body, Dollars, Identifier, Limit, Name, PathId, Skip
+from gateway.routing.providers import Provider
 
 router = APIRouter(prefix="/v1/budgets", tags=["budgets"], route_class=MasterRoute)
 
@@ -44,19 +48,14 @@ class SharedScope(Body):
     def _fits(self) -> Self:
         if (self.id is None) != (self.scope == "global"):
             raise ValueError("id belongs to every scope but global")
-        if self.scope == "model" and not all(self._key().partition(":")):
+        if self.scope == "model" and not all(model_key(self.id or "").partition(":")):
             raise ValueError("id must be provider:model")
         if self.scope == "tag" and not all((self.id or "").partition("=")):
             raise ValueError("id must be name=value")
         return self
 
-    def pair(self) -> tuple[Scope, str]:
-        return self.scope, self._key()
-
-    def _key(self) -> str:
-        name = self.id or EVERYBODY
-        head, slash, rest = name.partition("/")
-        return f"{head}:{rest}" if self.scope == "model" and slash and ":" not in head else name
+    def pair(self, providers: Mapping[str, Provider]) -> tuple[Scope, str]:
+        return self.scope, canonical(providers, self.scope, self.id or EVERYBODY)
 
 
 class BudgetBody(Body):
@@ -129,7 +128,7 @@ class ResetLog(BaseModel):
 @router.post("", summary="Make a budget", response_model=BudgetInfo)
 def create_budget(body: BudgetBody, parts: PartsDep, actor: ActorDep) -> Response:
     values = body.values(set(BudgetBody.model_fields))
-    held = parts.accounts.budgets.create(actor, values, [scope.pair() for scope in body.scopes])
+    held = parts.accounts.budgets.create(actor, values, _pairs(parts, body))
     return exact_json(_shown(parts, held))
 
 
@@ -146,7 +145,7 @@ def get_budget(budget_id: PathId, parts: PartsDep) -> Response:
 @router.patch("/{budget_id}", summary="Change a budget for all who hold it", response_model=BudgetInfo)
 def update_budget(budget_id: PathId, body: BudgetBody, parts: PartsDep, actor: ActorDep) -> Response:
     """A new duration or period counts from each holder's next reset on."""
-    scopes = [scope.pair() for scope in body.scopes] if "scopes" in body.model_fields_set else None
+    scopes = _pairs(parts, body) if "scopes" in body.model_fields_set else None
     held = parts.accounts.budgets.alter(actor, budget_id, body.values(body.model_fields_set), scopes)
     return exact_json(_shown(parts, held))
 
@@ -173,6 +172,10 @@ def list_resets(budget_id: PathId, parts: PartsDep, skip: Skip = 0, limit: Limit
             for reset in parts.accounts.budgets.resets(budget_id, skip, limit)
         ]
     )
+
+
+def _pairs(parts: Parts, body: BudgetBody) -> list[tuple[Scope, str]]:
+    return [scope.pair(parts.models.providers) for scope in body.scopes]
 
 
 def _shown(parts: Parts, held: HeldBudget) -> dict[str, Any]:

@@ -125,6 +125,13 @@ def _unavailable(name: str, entry: ProviderSettings, row: ProviderRow, key: str 
     return None
 
 
+def entry_name(providers: Mapping[str, Provider], name: str) -> str:
+    """The name of the entry that a provider's name or a synonym of it means; where there is none, the name itself."""
+    low = name.strip().lower()
+    synonym = IMPLIED_TYPES.get(low, low)
+    return synonym if low not in providers and synonym in providers else low
+
+
 def reasons(providers: Mapping[str, Provider]) -> dict[str, bool]:
     """Provider name -> whether a key is present (or none is needed)."""
     return {name: provider.unavailable is None for name, provider in providers.items()}

@@ -6,10 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from gateway.routing.providers import Provider
+from gateway.routing.providers import Provider, entry_name
 from gateway.settings import ModelSettings
 from wire.errors import NotFound
-from wire.providers import IMPLIED_TYPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +53,7 @@ class RoutingTable:
         raise _unknown(asked)
 
     def _named(self, name: str) -> Provider | None:
-        low = name.strip().lower()
-        return self.providers.get(low) or self.providers.get(IMPLIED_TYPES.get(low, ""))
+        return self.providers.get(entry_name(self.providers, name))
 
     def _provider(self, name: str, asked: str) -> Provider:
         provider = self._named(name)

@@ -112,6 +112,17 @@ class UpstreamSection(Section):
     drain_tokens: int = Field(default=50_000, ge=0)
 
 
+class LimitsSettings(Section):
+    """Over all replicas. Absent: no limit. Tokens are input and output together unless the name says which."""
+
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+    input_tokens_per_minute: int | None = Field(default=None, ge=1)
+    output_tokens_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_day: int | None = Field(default=None, ge=1)
+    concurrent_calls: int | None = Field(default=None, ge=1)
+
+
 class AdmissionSection(Section):
     """How limits and budgets are held. See docs/limits-and-budgets.md."""
 
@@ -119,6 +130,7 @@ class AdmissionSection(Section):
     replicas: int | None = Field(default=None, ge=1)  # default: as many gateways as were last seen
     lease_seconds: float = Field(default=30, ge=2, le=600)
     unpriced: Literal["allow", "refuse"] = "allow"
+    lower_max_tokens: bool = False
 
 
 class HistorySection(Section):
@@ -191,6 +203,7 @@ class Settings(Section):
     providers: dict[str, ProviderSettings] = {}
     models: dict[str, ModelSettings] = {}
     pricing: dict[str, PriceSettings] = {}
+    limits: dict[str, LimitsSettings] = {}  # by provider, provider:model, or * for everybody together
     spool: SpoolSection = SpoolSection()
     upstream: UpstreamSection = UpstreamSection()
     admission: AdmissionSection = AdmissionSection()

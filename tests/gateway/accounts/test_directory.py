@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,16 +17,23 @@ from gateway.accounts.budget_rows import EVERYBODY
 from gateway.accounts.issuing import NewKey
 from gateway.accounts.migrate import ACCOUNTS
 from gateway.accounts.policies import NOTHING
+from gateway.accounts.policy import Limits, Scope
 from gateway.accounts.service import Accounts
 from gateway.accounts.store import Actor
 from ledger.engine import make_engine
-from wire.errors import NotAllowed, NotReady, Unauthenticated
+from wire.errors import NotAllowed, NotFound, NotReady, Unauthenticated
 
 ME = Actor("test")
 
 
-def accounts(engine: Engine, redis_url: str | None = None, max_stale: float = 900.0) -> Accounts:
-    return Accounts(engine, redis_url=redis_url, master_key="master", max_stale=max_stale)
+def accounts(
+    engine: Engine,
+    limits: Mapping[tuple[Scope, str], Limits] | None = None,
+    *,
+    redis_url: str | None = None,
+    max_stale: float = 900.0,
+) -> Accounts:
+    return Accounts(engine, redis_url=redis_url, master_key="master", max_stale=max_stale, limits=limits or {})
 
 
 @asynccontextmanager
@@ -99,7 +106,10 @@ async def test_a_process_without_its_database_hears_of_a_revoked_key_from_redis(
 ) -> None:
     ACCOUNTS.upgrade(postgres_url)
     one, two = make_engine(postgres_url), make_engine(postgres_url)
-    async with running(accounts(one, redis_url)) as here, running(accounts(two, redis_url)) as there:
+    async with (
+        running(accounts(one, redis_url=redis_url)) as here,
+        running(accounts(two, redis_url=redis_url)) as there,
+    ):
         record, plain = await asyncio.to_thread(here.issuer.create, ME, NewKey())
         _, other = await asyncio.to_thread(here.issuer.create, ME, NewKey())
         await there.keys.authenticate(plain)
@@ -148,17 +158,19 @@ async def test_the_policy_of_a_call_is_answered_from_memory(engine: Engine) -> N
     key = principal.key
     assert key is not None
     seen = statements(engine)
-    policy = each.policies.policy_for(key, "ann", "gpt", "openai", key.tags)
+    policy = each.policies.of_caller(key, "ann", key.tags)
+    models = each.policies.of_target("openai", "gpt")
+    assert each.policies.of_target("openai", "other") is NOTHING
     assert seen == []
     assert {(rule.scope, rule.scope_id) for rule in policy.limits} == {("key", key.id), ("user", "ann")}
     found = {(rule.scope, rule.scope_id, rule.budget_id) for rule in policy.budgets}
     assert found == {
         ("key", key.id, own),
         ("user", "ann", own),
-        ("model", "openai:gpt", shared),
         ("tag", "team=red", shared),
         ("global", "*", shared),
     }
+    assert [(rule.scope, rule.scope_id, rule.budget_id) for rule in models.budgets] == [("model", "openai:gpt", shared)]
     assert {rule.amount_pico for rule in policy.budgets} == {10**11}
     rolling = next(rule for rule in policy.budgets if rule.scope == "user")
     assert rolling.until is not None
@@ -169,7 +181,32 @@ async def test_the_policy_of_a_call_is_answered_from_memory(engine: Engine) -> N
     each.users.alter(ME, "ann", {"limits": None})
     principal = await each.keys.authenticate(plain)
     assert principal.key is not None
-    assert each.policies.policy_for(principal.key, "ann", "gpt", "openai", key.tags) is NOTHING
+    assert each.policies.of_caller(principal.key, "ann", key.tags) is NOTHING
+    assert each.policies.of_target("openai", "gpt") is NOTHING
+
+
+def test_shared_limits_are_answered_from_memory_and_beat_those_of_the_configuration(engine: Engine) -> None:
+    configured: dict[tuple[Scope, str], Limits] = {
+        ("provider", "openai"): Limits(requests_per_minute=1),
+        ("model", "openai:gpt"): Limits(concurrent_calls=2),
+    }
+    each = accounts(engine, configured)
+    assert {rule.scope: rule.limits for rule in each.policies.of_target("openai", "gpt").limits} == {
+        "provider": Limits(requests_per_minute=1),
+        "model": Limits(concurrent_calls=2),
+    }
+    assert each.policies.of_caller(None, "ann", {}) is NOTHING
+    each.limits.put(ME, "provider", "openai", Limits(tokens_per_day=7))
+    each.limits.put(ME, "global", EVERYBODY, Limits(tokens_per_minute=8))
+    (rule,) = each.policies.of_target("openai", "other").limits
+    assert (rule.scope, rule.scope_id, rule.limits) == ("provider", "openai", Limits(tokens_per_day=7))
+    (rule,) = each.policies.of_caller(None, "ann", {}).limits
+    assert (rule.scope, rule.scope_id, rule.limits) == ("global", "*", Limits(tokens_per_minute=8))
+    each.limits.remove(ME, "provider", "openai")
+    (rule,) = each.policies.of_target("openai", "other").limits
+    assert rule.limits == Limits(requests_per_minute=1)
+    with pytest.raises(NotFound):
+        each.limits.remove(ME, "provider", "openai")
 
 
 async def test_a_period_that_ends_is_known_before_the_database_knows(engine: Engine) -> None:
@@ -181,7 +218,7 @@ async def test_a_period_that_ends_is_known_before_the_database_knows(engine: Eng
     assert first.holding is not None
     assert first.holding.next_reset_at is not None
     await asyncio.sleep((first.holding.next_reset_at - datetime.now(UTC)).total_seconds() + 0.01)
-    (rule,) = each.policies.policy_for(principal.key, "ann", "gpt", "openai", {}).budgets
+    (rule,) = each.policies.of_caller(principal.key, "ann", {}).budgets
     assert rule.since >= first.holding.next_reset_at
     assert each.budgets.turn() == 1
     (reset,) = each.budgets.resets(own, 0, 10)

@@ -48,9 +48,9 @@ class RedisBook:
     def admit(self, gateway: str, demand: Demand) -> Any:
         return self.one(gateway, "a", demand.hold_id, [packed(line) for line in demand.lines])
 
-    def finish(self, gateway: str, hold_id: str, used: list[int], charges: list[Charge]) -> None:
+    def finish(self, gateway: str, hold_id: str, used: list[int], charges: list[Charge], *part: list[str]) -> None:
         sums = [[each.money_id, each.event_id, str(each.amount)] for each in charges]
-        self.one(gateway, "f", hold_id, used, sums)
+        self.one(gateway, "f", hold_id, used, sums, *part)
 
 
 def packed(line: Line) -> list[Any]:
@@ -60,4 +60,4 @@ def packed(line: Line) -> list[Any]:
         case Slots():
             return ["s", line.id, line.capacity]
         case Money():
-            return ["m", line.id, str(line.capacity), str(line.hold)]
+            return ["m", line.id, str(line.capacity), str(line.hold), str(line.least)]

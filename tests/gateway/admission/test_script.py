@@ -31,6 +31,7 @@ SPENDING = Spending("user", "u", datetime(2026, 1, 1, tzinfo=UTC))
 DOLLAR = 10**12
 CAPACITY = 30_000 * DOLLAR + 5  # above 2^53 pico-dollars
 GATEWAYS = ("one", "two")
+LINES = ("requests", "tokens", "calls", "budget")
 
 
 @pytest.fixture
@@ -51,6 +52,9 @@ def operations(draw: st.DrawFn) -> list[tuple[Any, ...]]:
         st.tuples(st.just("finish"), st.sampled_from(GATEWAYS), which, st.integers(0, 80), money),
         st.tuples(st.just("finish"), st.sampled_from(GATEWAYS), which, st.integers(0, 80), money),
         st.tuples(st.just("release"), st.sampled_from(GATEWAYS), which),
+        st.tuples(
+            st.just("leave"), st.sampled_from(GATEWAYS), which, st.integers(0, 80), st.sets(st.sampled_from(LINES))
+        ),
         st.tuples(st.just("reconcile"), st.integers(0, 100)),
     )
     return draw(st.lists(operation, max_size=60))
@@ -61,7 +65,7 @@ def demand_of(hold: int, tokens: int, hold_amount: int) -> Demand:
         Window("requests", 6, MINUTE_MS, 1, "requests"),
         Window("tokens", 200, MINUTE_MS, tokens, "tokens"),
         Slots("calls", 4),
-        Money("budget", CAPACITY, hold_amount, SPENDING),
+        Money("budget", CAPACITY, hold_amount, SPENDING, max(1, hold_amount // 3)),
     )
     return Demand(f"h{hold}", lines)
 
@@ -117,6 +121,12 @@ def test_script_and_rules_agree(redis: Redis, steps: list[tuple[Any, ...]]) -> N
                 script.finish(gateway, f"h{hold}", [0], [])
                 book.beat(now, gateway)
                 book.finish(now, gateway, f"h{hold}", [0], [])
+            case "leave", [gateway, hold, tokens, lines]:
+                if gateway not in book.live:
+                    continue
+                script.finish(gateway, f"h{hold}", [tokens], [], sorted(lines))
+                book.beat(now, gateway)
+                book.finish(now, gateway, f"h{hold}", [tokens], [], lines)
             case "reconcile", [share]:
                 for event_id in list(written)[: len(written) * share // 100]:
                     ledger.setdefault(event_id, written[event_id])

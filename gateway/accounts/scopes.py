@@ -1,0 +1,32 @@
+"""What may share limits and budgets beside keys and users, by the names that calls are counted under. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.accounts.budget_rows import EVERYBODY
+from gateway.accounts.policy import Limits, Scope
+from gateway.models import model_key
+from gateway.routing.providers import Provider, entry_name
+from gateway.settings import LimitsSettings
+
+
+def canonical(providers: Mapping[str, Provider], scope: Scope, scope_id: str) -> str:
+    """The id that calls are counted under: a provider has the name of its entry, a model is `provider:model`."""
+    if scope == "provider":
+        return entry_name(providers, scope_id)
+    if scope == "model":
+        head, _, model = model_key(scope_id).partition(":")
+        return f"{entry_name(providers, head)}:{model}"
+    return scope_id
+
+
+def configured_limits(
+    settings: Mapping[str, LimitsSettings], providers: Mapping[str, Provider]
+) -> dict[tuple[Scope, str], Limits]:
+    """The `limits` section by scope and id."""
+    found: dict[tuple[Scope, str], Limits] = {}
+    for name, limits in settings.items():
+        scope: Scope = "global" if name == EVERYBODY else "model" if ":" in model_key(name) else "provider"
+        found[scope, canonical(providers, scope, name)] = Limits(**limits.model_dump())
+    return found
