@@ -42,7 +42,21 @@ from gateway.metering.spool_metrics import SpoolCollector
 from gateway.models import Models
 from gateway.observability.metrics import Metrics
 from gateway.parts import Parts
-from gateway.routes import audit, budgets, inference, keys, limits, models, ops, page, playground, pricing, usage, users
+from gateway.routes import (
+    audit,
+    budgets,
+    cpu_stack,
+    inference,
+    keys,
+    limits,
+    models,
+    ops,
+    page,
+    playground,
+    pricing,
+    usage,
+    users,
+)
 from gateway.routing.providers import Provider, build_providers
 from gateway.settings import Settings
 from gateway.settings.provider_keys import KeyRing
@@ -223,6 +237,8 @@ def _api(settings: Settings, parts: Parts, serve: Inference, lifespan: Lifespan)
         audit.router,
         usage.router,
         playground.router,
+        cpu_stack.status,
+        cpu_stack.traces,
         inference.declare(SURFACES, serve),
     ):
         api.include_router(router)

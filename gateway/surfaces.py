@@ -9,6 +9,7 @@ from wire.dialects.anthropic_messages import DIALECT as ANTHROPIC
 from wire.dialects.gemini import DIALECT as GEMINI
 from wire.dialects.openai_chat import DIALECT as OPENAI_CHAT
 from wire.dialects.openai_responses import DIALECT as RESPONSES
+from wire.front_doors.cpu_stack import DOOR as CPU_STACK
 from wire.front_doors.playground import DOOR as PLAYGROUND
 from wire.providers import Operation
 
@@ -120,4 +121,5 @@ SURFACES: tuple[Surface, ...] = (
     DoorSurface(
         "/api/chat/completions", PLAYGROUND, "Playground chat", "messages", "user_id", session_field="session_id"
     ),
+    DoorSurface("/query", CPU_STACK, "Minimal CPU stack: one prompt, one answer", "prompt", "user"),
 )

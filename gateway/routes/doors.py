@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 
 from gateway.accounts.keys import Principal
 from gateway.express import error_headers
@@ -13,15 +14,10 @@ from wire.dialect import FrontDoor
 from wire.errors import BadRequest, GatewayError
 
 
-class DoorRoute(KeyRoute):
-    """A route that any valid key may call, and whoever its door lets in without one."""
+class ToldRoute(APIRoute):
+    """Tells errors as its door does."""
 
     door: FrontDoor
-
-    async def authenticate(self, request: Request) -> Principal:
-        headers = request.headers
-        credential = credential_of(request)
-        return await parts_of(request).keys.admit(credential, self.door.name, lambda name: headers.get(name.decode()))
 
     def get_route_handler(self) -> Endpoint:
         inner = super().get_route_handler()
@@ -40,6 +36,15 @@ class DoorRoute(KeyRoute):
         told = self.door.told(error)
         headers = {name.decode(): value.decode() for name, value in error_headers(told)}
         return Response(orjson.dumps(self.door.render_error(told)), told.status, headers)
+
+
+class DoorRoute(ToldRoute, KeyRoute):
+    """A route that any valid key may call, and whoever its door lets in without one."""
+
+    async def authenticate(self, request: Request) -> Principal:
+        headers = request.headers
+        credential = credential_of(request)
+        return await parts_of(request).keys.admit(credential, self.door.name, lambda name: headers.get(name.decode()))
 
 
 def _bad_request(error: RequestValidationError) -> BadRequest:

@@ -37,12 +37,6 @@ async def readiness(parts: PartsDep) -> JSONResponse:
     return JSONResponse(body) if now.ready else JSONResponse({"detail": body}, status_code=503)
 
 
-@router.get("/status", summary="Up or down")
-async def status(parts: PartsDep) -> JSONResponse:
-    ready = parts.health.readiness().ready
-    return JSONResponse({"status": "up" if ready else "down"}, status_code=200 if ready else 503)
-
-
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
 async def metrics(parts: PartsDep) -> Response:
     if not parts.settings.enable_metrics:

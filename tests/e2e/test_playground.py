@@ -18,23 +18,12 @@ import httpx
 import pytest
 
 from tests.deployment import MASTER_KEY, Deployment, until
+from tests.front_doors import WRITTEN, events, exactly, get, post, written
 from tests.recorded import said
 from tests.replay import Upstream
-from tests.replay.answers import FIXTURES, answer_of
+from tests.replay.answers import answer_of
 
 CHAT = "/api/chat/completions"
-WRITTEN = [
-    ("openai-chat", "openai", ""),
-    ("openai-chat-stream", "openai", ""),
-    ("anthropic-messages", "anthropic", ""),
-    ("anthropic-messages-stream", "anthropic", ""),
-    ("gemini-generate", "gemini", ""),
-    ("gemini-generate-stream", "gemini", ""),
-    ("solar-chat", "solar", "/solar"),
-    ("solar-chat-stream", "solar", "/solar"),
-    ("local-chat", "local", "/local"),
-    ("local-chat-stream", "local", "/local"),
-]
 _MICRO = Decimal("0.000001")
 _GUEST = {
     "auth": {"anonymous": {"user": "guest", "surfaces": ["playground"]}},
@@ -57,28 +46,8 @@ def place(
         yield deployment, upstream
 
 
-def exactly(text: str) -> Any:
-    """JSON with its numbers as the decimals that they were written as."""
-    return json.loads(text, parse_float=Decimal)
-
-
-def events(text: str) -> list[dict[str, Any]]:
-    blocks = [block for block in text.split("\n\n") if block and not block.startswith(":")]
-    assert all(block.startswith("data: ") for block in blocks), blocks
-    return [exactly(block.removeprefix("data: ")) for block in blocks]
-
-
 def ask(deployment: Deployment, body: Any, *, key: str | None = None, **headers: str) -> httpx.Response:
-    """As a client that knows nothing of keys, unless it is given one."""
-    if key is not None:
-        headers["Authorization"] = f"Bearer {key}"
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return httpx.post(deployment.url + CHAT, content=content, headers=headers, timeout=60)
-
-
-def recorded(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((FIXTURES / f"{name}.json").read_text(encoding="utf-8"))
-    return found
+    return post(deployment, CHAT, body, key=key, **headers)
 
 
 @pytest.mark.parametrize("caller", ["guest", "key holder"])
@@ -87,7 +56,7 @@ def test_a_recorded_answer_is_told_flat_and_billed(
     place: tuple[Deployment, Upstream], name: str, provider: str, prefix: str, caller: str
 ) -> None:
     deployment, upstream = place
-    interaction = recorded(name)
+    interaction = written(name)
     expected = said(interaction)
     stream = name.endswith("stream")
     upstream.forget()
@@ -140,7 +109,7 @@ _PLAIN = {"model": "openai:gpt-4o-mini", "messages": [{"role": "user", "content"
 
 def _answer_plainly(upstream: Upstream) -> None:
     upstream.forget()
-    upstream.on("/v1/chat/completions", answer_of(recorded("openai-chat")))
+    upstream.on("/v1/chat/completions", answer_of(written("openai-chat")))
 
 
 @pytest.mark.parametrize(
@@ -206,13 +175,6 @@ def test_nobody_comes_in_where_it_is_not_set(tmp_path: Path, upstream: Upstream)
 
 
 # ------------------------------------------------------------------------------------------------ lists
-def get(deployment: Deployment, path: str, *, key: str | None = None, **params: str) -> Any:
-    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-    response = httpx.get(deployment.url + path, params=params, headers=headers, timeout=30)
-    assert response.status_code == 200, response.text
-    return exactly(response.text)
-
-
 def test_models_are_listed_with_prices_per_thousand(place: tuple[Deployment, Upstream]) -> None:
     deployment, _ = place
     listed = {model["id"]: model for model in get(deployment, "/api/models")["models"]}
@@ -233,7 +195,7 @@ def test_models_are_listed_with_prices_per_thousand(place: tuple[Deployment, Ups
 def test_usage_is_summed_by_session_day_and_month(place: tuple[Deployment, Upstream]) -> None:
     deployment, upstream = place
     _answer_plainly(upstream)
-    expected = said(recorded("openai-chat"))
+    expected = said(written("openai-chat"))
     for key in (None, None, deployment.key):
         assert ask(deployment, {**_PLAIN, "session_id": "shared name"}, key=key).status_code == 200
     rows = deployment.rows(3, session_id="shared name")

@@ -41,6 +41,22 @@ def costs(account: Account) -> dict[str, Any]:
     }
 
 
+def exact_cost(account: Account) -> orjson.Fragment | None:
+    """US dollars with every digit; None where no price is known."""
+    if account.input_usd is None or account.output_usd is None:
+        return None
+    return _number((account.input_usd + account.output_usd).normalize())
+
+
+def milliseconds(microseconds: int) -> float:
+    return round(microseconds / 1000, 3)
+
+
+def request_id(stamp: Stamp) -> str:
+    """The request's id as its header and the ledger have it."""
+    return "-".join((stamp.id[:8], stamp.id[8:12], stamp.id[12:16], stamp.id[16:20], stamp.id[20:]))
+
+
 def timestamp(unix_seconds: int) -> str:
     """ISO 8601 in UTC with a Z."""
     return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -10,29 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from wire.dialect import FrontDoor, Rendered, StreamRenderer
 from wire.dialects.openai_chat.messages import read_messages
 from wire.errors import BadRequest, CallerError, GatewayError, Unauthenticated, UpstreamCredentials, UpstreamError
 from wire.front_doors.errors import render_error
 from wire.front_doors.figures import costs, served_by, timestamp, token_counts
-from wire.front_doors.spoken import SpokenStream, spoken_text
-from wire.neutral import DoorName, Request, Response, Stamp, StreamEvent
-from wire.reading import (
-    WrongType,
-    as_list,
-    beyond,
-    flag_or_none,
-    integer_or_none,
-    number_or_none,
-    text,
-)
-from wire.sse import encode_event
+from wire.front_doors.generation import read_max_tokens, read_temperature
+from wire.front_doors.spoken import spoken_text
+from wire.front_doors.streams import DeltaStream
+from wire.neutral import DoorName, Request, Response, Stamp
+from wire.reading import WrongType, as_list, beyond, flag_or_none, text
 
 _KNOWN = frozenset({"model", "messages", "temperature", "max_tokens", "stream", "session_id", "user_id"})
 _FIELD_NAMES = {name: name for name in ("model", "messages", "temperature", "max_tokens", "stream")}
-_HOTTEST = 2.0
 _KEPT = (400, 404, 413, 422, 429)  # an upstream's own refusals
 
 
@@ -48,18 +38,12 @@ def _read(body: dict[str, Any], model: str | None, stream: bool | None) -> Reque
     messages = read_messages(as_list(body.get("messages"), "messages"), "messages")
     if not any(message.role == "user" for message in messages):
         raise WrongType("messages", "must hold at least one message of role user")
-    max_tokens = integer_or_none(body, "max_tokens", "")
-    if max_tokens is not None and max_tokens < 1:
-        raise WrongType("max_tokens", "must be at least 1")
-    temperature = number_or_none(body, "temperature", "")
-    if temperature is not None and not 0 <= temperature <= _HOTTEST:
-        raise WrongType("temperature", "must be between 0 and 2")
     return Request(
         dialect="playground",
         model=model or text(body, "model", ""),
         messages=messages,
-        max_tokens=max_tokens,
-        temperature=temperature,
+        max_tokens=read_max_tokens(body),
+        temperature=read_temperature(body),
         stream=bool(flag_or_none(body, "stream", "")) if stream is None else stream,
         extra=beyond(body, _KNOWN) or {},
     )
@@ -68,25 +52,6 @@ def _read(body: dict[str, Any], model: str | None, stream: bool | None) -> Reque
 def render_response(response: Response, stamp: Stamp) -> Rendered:
     content, dropped = spoken_text(response)
     return Rendered(body=_head(stamp) | {"content": content} | _tail(stamp), dropped=dropped)
-
-
-class PlaygroundStream:
-    def __init__(self, stamp: Stamp) -> None:
-        self._stamp = stamp
-        self._spoken = SpokenStream()
-        self.dropped = self._spoken.dropped
-        self._delta = b'{"type":"delta","id":%b,"content":' % orjson.dumps(_id(stamp))
-
-    def feed(self, event: StreamEvent) -> bytes:
-        piece = self._spoken.feed(event)
-        return encode_event(self._delta + orjson.dumps(piece) + b"}") if piece else b""
-
-    def close(self) -> bytes:
-        end = {"type": "done"} | _head(self._stamp) | {"finish_reason": self._spoken.finish} | _tail(self._stamp)
-        return encode_event(orjson.dumps(end))
-
-    def error(self, error: GatewayError) -> bytes:
-        return encode_event(orjson.dumps({"type": "error"} | render_error(told(error))))
 
 
 def told(error: GatewayError) -> GatewayError:
@@ -124,7 +89,7 @@ class _Playground:
     told = staticmethod(told)
 
     def stream_renderer(self, stamp: Stamp, *, include_usage: bool = False) -> StreamRenderer:  # noqa: ARG002
-        return PlaygroundStream(stamp)
+        return DeltaStream({"id": _id(stamp)}, "content", end=lambda: _head(stamp) | _tail(stamp), told=self.told)
 
 
 DOOR: FrontDoor = _Playground()
