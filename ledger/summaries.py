@@ -11,8 +11,8 @@ a bound inside one is moved to the nearest of its ends.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from itertools import pairwise
 from typing import Any, Literal
@@ -87,6 +87,14 @@ def totals_on(connection: Connection, wanted: UsageFilter) -> Totals:
     found = _sums(connection, wanted, bounds, ())
     groups = [_group(None, (), (), measures) for measures in found.values()]
     return groups[0].totals if groups else Totals()
+
+
+def added(parts: Iterable[Totals]) -> Totals:
+    """One sum of several."""
+    all_parts = list(parts)
+    amounts = [spec.name for spec in fields(Totals) if spec.name != "tokens"]
+    tokens = {spec.name: sum(getattr(part.tokens, spec.name) for part in all_parts) for spec in fields(Tokens)}
+    return Totals(tokens=Tokens(**tokens), **{name: sum(getattr(part, name) for part in all_parts) for name in amounts})
 
 
 def summary(engine: Engine, wanted: UsageFilter, by: Sequence[GroupBy] = ()) -> list[UsageGroup]:

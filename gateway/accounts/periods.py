@@ -7,22 +7,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from functools import cache
-from zoneinfo import ZoneInfo, available_timezones
 
 from gateway.accounts.records import Budget, CalendarPeriod, Holding
+from gateway.settings.zones import zone_of
 
 _DAY = timedelta(days=1)
-
-
-@cache
-def zone_of(name: str) -> tzinfo:
-    """Raises ValueError for a zone that does not exist. https://data.iana.org/time-zones/tzdb/"""
-    if name == "UTC":
-        return UTC
-    if name not in _zones():
-        raise ValueError(f"{name[:64]!r} is not a time zone; use a name such as Asia/Seoul or UTC")
-    return ZoneInfo(name)
 
 
 def take_up(budget: Budget, now: datetime, since: datetime) -> Holding:
@@ -77,8 +66,3 @@ def _next(start: datetime, period: CalendarPeriod, zone: tzinfo) -> datetime:
 def _midnight(day: date, zone: tzinfo) -> datetime:
     """The first moment of a day. Where the clock jumps over midnight, that is the moment of the jump."""
     return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
-
-
-@cache
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())

@@ -8,12 +8,11 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, Response
-from pydantic import AfterValidator, BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.accounts.budget_rows import EVERYBODY, Holder
 from gateway.accounts.budgets import HeldBudget
-from gateway.accounts.periods import zone_of
 from gateway.accounts.policy import Scope
 from gateway.accounts.scopes import canonical
 from gateway.accounts.spend import spent
@@ -21,18 +20,11 @@ from gateway.models import model_key
 from gateway.parts import Parts
 from gateway.routes.deps import ActorDep, MasterRoute, PartsDep
 from gateway.routes.exact_json import dollars, exact_json
-from gateway.routes.fields import Body, Dollars, Identifier, Limit, Name, PathId, Skip
+from gateway.routes.fields import Body, Dollars, Identifier, Limit, Name, PathId, Skip, Zone
 from gateway.routing.providers import Provider
 
 router = APIRouter(prefix="/v1/budgets", tags=["budgets"], route_class=MasterRoute)
 
-
-def _zone(name: str) -> str:
-    zone_of(name)
-    return name
-
-
-Zone = Annotated[Identifier, AfterValidator(_zone)]
 Duration = Annotated[int, Field(gt=0, le=100 * 366 * 86_400)]
 Share = Annotated[Dollars, Field(gt=0, le=1)]
 

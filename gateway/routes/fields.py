@@ -12,6 +12,7 @@ from fastapi import Path, Query
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from gateway.accounts.policy import Limits
+from gateway.settings.zones import zone_of
 
 _MAX_NAME = 255
 _MAX_DEPTH = 20
@@ -75,6 +76,11 @@ def _storable(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+def _zone(name: str) -> str:
+    zone_of(name)
+    return name
+
+
 def exact(value: Any) -> Any:
     """A JSON number means the decimal that it was written as."""
     return str(value) if isinstance(value, float) else value
@@ -86,6 +92,7 @@ def _distinct(value: list[str]) -> list[str]:
 
 Name = Annotated[str, BeforeValidator(storable_text), Field(max_length=_MAX_NAME)]
 Identifier = Annotated[str, BeforeValidator(storable_text), Field(min_length=1, max_length=_MAX_NAME)]
+Zone = Annotated[Identifier, AfterValidator(_zone)]
 PathId = Annotated[str, BeforeValidator(storable_text), Path(min_length=1, max_length=_MAX_NAME)]
 Moment = Annotated[datetime, AfterValidator(_moment)]
 Day = Annotated[date, AfterValidator(_day)]

@@ -1,20 +1,24 @@
-"""`/v1/usage`: the rows of the ledger, for whoever may see them."""
+"""`/v1/usage`: the rows of the ledger and their sums, for whoever may see them."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated
+from datetime import UTC
+from typing import Annotated, Literal, TypeVar
 
 from fastapi import APIRouter, Depends, Query, Response
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.routes.deps import KeyRoute, PartsDep, PrincipalDep
 from gateway.routes.exact_json import exact_json
-from gateway.routes.fields import Moment
-from gateway.routes.usage_rows import usage_json
-from ledger import queries
+from gateway.routes.fields import Moment, Zone
+from gateway.routes.usage_rows import GROUPS, group_json, totals_json, usage_json
+from gateway.settings.zones import zone_of
+from ledger import queries, summaries
 from ledger.queries import UsageFilter
+from usage_contract.event import Kind
 from wire.errors import BadRequest, NotReady
 
 router = APIRouter(tags=["usage"], route_class=KeyRoute)
@@ -30,8 +34,12 @@ def _filter(
     session_id: str | None = None,
     end_user: str | None = None,
     request_id: str | None = None,
+    provider: str | None = None,
+    kind: Annotated[Kind | None, Query(description="final, attempt (absorbed by a retry) or lost")] = None,
+    tag: Annotated[str | None, Query(description="name=value", pattern="^[^=]+=")] = None,
 ) -> UsageFilter:
     """A virtual key sees its own user's rows, the master key all."""
+    name, _, value = (tag or "").partition("=")
     wanted = UsageFilter(
         start=start_date,
         end=end_date,
@@ -41,11 +49,27 @@ def _filter(
         session_id=session_id,
         end_user=end_user,
         request_id=request_id,
+        provider=provider,
+        kind=kind,
+        tag=(name, value) if name else None,
     )
     return wanted if principal.user_id is None else replace(wanted, user_id=principal.user_id)
 
 
 FilterDep = Annotated[UsageFilter, Depends(_filter)]
+
+
+T = TypeVar("T")
+MAX_GROUPS = 10_000
+Group = Literal["user_id", "api_key_id", "provider", "model", "session_id"]
+GroupsDep = Annotated[list[Group] | None, Query(description="repeat it to group by several")]
+
+
+async def _asked(question: Callable[[], T]) -> T:
+    try:
+        return await asyncio.to_thread(question)
+    except SQLAlchemyError as error:
+        raise NotReady("The ledger cannot be reached, try again", code="database_away") from error
 
 
 @router.get("/v1/usage", summary="Usage rows, newest first")
@@ -58,18 +82,56 @@ async def list_usage(
 ) -> Response:
     """A bare array. When there are more rows, `x-next-cursor` says where they go on: pass it as `cursor`."""
     try:
-        page = await asyncio.to_thread(queries.usage_page, parts.ledger, wanted, skip=skip, limit=limit, cursor=cursor)
+        page = await _asked(lambda: queries.usage_page(parts.ledger, wanted, skip=skip, limit=limit, cursor=cursor))
     except ValueError as error:
         raise BadRequest("cursor: not one of ours", param="cursor") from error
-    except SQLAlchemyError as error:
-        raise NotReady("The ledger cannot be reached, try again", code="database_away") from error
     headers = {"x-next-cursor": page.next_cursor} if page.next_cursor else None
     return exact_json([usage_json(row) for row in page.rows], headers)
 
 
 @router.get("/v1/usage/count", summary="How many usage rows match")
 async def count_usage(parts: PartsDep, wanted: FilterDep) -> Response:
+    return exact_json({"count": await _asked(lambda: queries.usage_count(parts.ledger, wanted))})
+
+
+@router.get("/v1/usage/summary", summary="Sums of usage, by user, key, provider, model or session")
+async def summarise_usage(
+    parts: PartsDep,
+    wanted: FilterDep,
+    group_by: GroupsDep = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_GROUPS)] = 1000,
+) -> Response:
+    """The sum of all, and of each group, the most expensive first. `rows` counts attempts, `calls` what callers asked
+    for; money is exact US dollars."""
+    by = _distinct(group_by)
+    groups = await _asked(lambda: summaries.summary(parts.ledger, wanted, [GROUPS[name] for name in by]))
+    total = summaries.added(group.totals for group in groups)
+    shown = [group_json(group, by, UTC) for group in groups[:limit]]
+    return exact_json({"totals": totals_json(total), "groups": shown, "more_groups": len(groups) > limit})
+
+
+@router.get("/v1/usage/series", summary="Sums of usage by hour, day or month")
+async def usage_series(
+    parts: PartsDep,
+    wanted: FilterDep,
+    bucket: summaries.Bucket = "day",
+    group_by: GroupsDep = None,
+    timezone: Annotated[Zone | None, Query(description="of days and months; default: `reporting_zone`")] = None,
+) -> Response:
+    """Each bucket that has rows, the earliest first, and each group in it. A day of the zone is 23 or 25 hours long
+    where its clock changes."""
+    by, name = _distinct(group_by), timezone or parts.settings.reporting_zone
+    zone = zone_of(name)
+    columns = [GROUPS[each] for each in by]
     try:
-        return exact_json({"count": await asyncio.to_thread(queries.usage_count, parts.ledger, wanted)})
-    except SQLAlchemyError as error:
-        raise NotReady("The ledger cannot be reached, try again", code="database_away") from error
+        groups = await _asked(lambda: summaries.series(parts.ledger, wanted, bucket, columns, zone))
+    except ValueError as error:
+        raise BadRequest(f"bucket: {error}", param="bucket") from error
+    if len(groups) > MAX_GROUPS:
+        text = f"group_by: more than {MAX_GROUPS} sums; choose a shorter time, a longer bucket or fewer groups"
+        raise BadRequest(text, param="group_by")
+    return exact_json({"bucket": bucket, "timezone": name, "series": [group_json(each, by, zone) for each in groups]})
+
+
+def _distinct(names: list[Group] | None) -> list[Group]:
+    return list(dict.fromkeys(names or ()))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import tzinfo
 from typing import Any
 
 from gateway.routes.exact_json import dollars
 from ledger.queries import UsageRow
+from ledger.summaries import GroupBy, Totals, UsageGroup
+from usage_contract.event import Tokens
 
 _TOKEN_DETAILS = (
     "cache_read",
@@ -18,6 +22,45 @@ _TOKEN_DETAILS = (
     "output_audio",
     "output_image",
 )
+
+
+# What a group is named after, as rows name it.
+GROUPS: dict[str, GroupBy] = {
+    "user_id": "user_id",
+    "api_key_id": "key_id",
+    "provider": "provider",
+    "model": "model",
+    "session_id": "session_id",
+}
+
+
+def totals_json(totals: Totals) -> dict[str, Any]:
+    tokens = totals.tokens
+    return {
+        "rows": totals.events,
+        "calls": totals.calls,
+        "errors": totals.errors,
+        "estimated": totals.estimated,
+        "unpriced": totals.unpriced,
+        "prompt_tokens": tokens.input,
+        "completion_tokens": tokens.output,
+        "total_tokens": tokens.input + tokens.output,
+        **_details(tokens),
+        "duration_ms": totals.duration_us / 1000,
+        "cost": dollars(totals.cost_pico),
+    }
+
+
+def group_json(group: UsageGroup, by: Sequence[str], zone: tzinfo) -> dict[str, Any]:
+    """`start` in the reporting zone, where there is one."""
+    named = {name: getattr(group, GROUPS[name]) for name in by}
+    start = {} if group.start is None else {"start": group.start.astimezone(zone)}
+    return {**start, **named, **totals_json(group.totals)}
+
+
+def _details(tokens: Tokens) -> dict[str, int]:
+    named = {f"{name}_tokens": getattr(tokens, name) for name in _TOKEN_DETAILS}
+    return {**named, "web_searches": tokens.web_searches, "images": tokens.images, "audio_ms": tokens.audio_ms}
 
 
 def usage_json(row: UsageRow) -> dict[str, Any]:
@@ -49,10 +92,7 @@ def usage_json(row: UsageRow) -> dict[str, Any]:
         "http_status": event.http_status,
         "finish_reason": event.finish_reason,
         "service_tier": event.service_tier,
-        **{f"{name}_tokens": getattr(tokens, name) for name in _TOKEN_DETAILS},
-        "web_searches": tokens.web_searches,
-        "images": tokens.images,
-        "audio_ms": tokens.audio_ms,
+        **_details(tokens),
         "price": event.price,
         "provider_cost": dollars(event.provider_cost_pico),
         "dropped": event.dropped,

@@ -5,13 +5,14 @@ Fields marked "any-llm" are accepted because an any-llm gateway's `config.yml` h
 
 from __future__ import annotations
 
+from datetime import tzinfo
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
+from gateway.settings.zones import zone_of
 from wire.neutral import DialectName, DoorName
 
 
@@ -23,15 +24,12 @@ def _exact(value: Any) -> Any:
 Usd = Annotated[Decimal, BeforeValidator(_exact), Field(ge=0, le=Decimal("1000000"), allow_inf_nan=False)]
 
 
-def _zone_name(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"{value!r} is not a time zone; write one like Asia/Seoul") from None
-    return value
+def _zone(name: str) -> str:
+    zone_of(name)
+    return name
 
 
-ZoneName = Annotated[str, AfterValidator(_zone_name)]
+ZoneName = Annotated[str, AfterValidator(_zone)]
 
 
 class Section(BaseModel):
@@ -228,8 +226,8 @@ class Settings(Section):
         return self.database_url
 
     @property
-    def zone(self) -> ZoneInfo:
-        return ZoneInfo(self.reporting_zone)
+    def zone(self) -> tzinfo:
+        return zone_of(self.reporting_zone)
 
     @property
     def page_address(self) -> str:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine
 
 from ledger.filters import UsageFilter
-from ledger.summaries import GroupBy, Totals, series, summary, totals
+from ledger.summaries import GroupBy, Totals, added, series, summary, totals
 from tests.usage_worker.events import NOON, save, usage_event
 from usage_contract.event import Caller, Tokens, UsageEvent
 from usage_worker.retention import drop_before
@@ -247,3 +247,11 @@ def test_what_the_retention_dropped_is_answered_in_whole_days_and_hours(ledger: 
     assert totals(ledger, UsageFilter(start=cut)) == _totals(whole_hour)
     for wanted in (UsageFilter(end=NOON), UsageFilter(end=NOON, user_id="u")):
         assert sum(group.totals.events for group in series(ledger, wanted, "day", zone=SEOUL)) == 60
+
+
+def test_sums_add_up(ledger: Engine) -> None:
+    save(ledger, [usage_event(number) for number in range(20)])
+    groups = summary(ledger, UsageFilter(), ("user_id", "model"))
+    assert len(groups) == 6
+    assert added(group.totals for group in groups) == totals(ledger, UsageFilter())
+    assert added([]) == Totals()
