@@ -19,6 +19,9 @@ from gateway.settings import Overrides, Settings, SettingsError, load
 from ledger import migrate as ledger_migrate
 
 GRACE_SECONDS = 30
+# Longer than clients and proxies keep an idle connection (nginx 60 s, httpx 5 s), so that they close it, not we: a
+# request that crosses our close is lost on its way.
+IDLE_SECONDS = 75
 _log = logging.getLogger("gateway")
 
 
@@ -53,6 +56,7 @@ def serve(settings: Settings, workers: int, overrides: Overrides) -> None:
         access_log=False,
         log_config=None,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_keep_alive=IDLE_SECONDS,
         server_header=False,
         proxy_headers=False,  # nothing here asks for the caller's address, and a forwarded one could be made up
         h11_max_incomplete_event_size=64 * 1024,

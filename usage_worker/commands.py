@@ -28,6 +28,7 @@ from usage_worker.rebuild import CannotRebuild, rebuild
 from usage_worker.verify import verify
 
 DatabaseUrl = Callable[[argparse.Namespace], str]
+More = Callable[[argparse.Namespace], list[str]]
 
 
 def database_url_flag(parser: argparse.ArgumentParser) -> None:
@@ -42,14 +43,19 @@ def given_database_url(options: argparse.Namespace) -> str:
     return str(options.database_url)
 
 
+def nothing_more(_options: argparse.Namespace) -> list[str]:
+    return []
+
+
 def add_usage_actions(
     usage: argparse.ArgumentParser,
     *,
     flags: Callable[[argparse.ArgumentParser], None] = database_url_flag,
     database_url: DatabaseUrl = given_database_url,
+    also_verify: More = nothing_more,
 ) -> None:
     """Give a `usage` command its actions. `flags` adds what `database_url` needs to find the ledger (`--config`, ...);
-    each action's handler is in the parsed options as `run`."""
+    `also_verify` says what is wrong outside the ledger. Each action's handler is in the parsed options as `run`."""
     actions = usage.add_subparsers(required=True, metavar="ACTION")
 
     def add(name: str, handler: Callable[[Engine, argparse.Namespace], int], text: str, to: Any) -> Any:
@@ -58,7 +64,10 @@ def add_usage_actions(
         parser.set_defaults(run=lambda options: _run(handler, options, database_url))
         return parser
 
-    add("verify", _verify, "prove that events, rollups and receipts agree", actions)
+    def verifying(engine: Engine, options: argparse.Namespace) -> int:
+        return _verify(engine, also_verify(options))
+
+    add("verify", verifying, "prove that events, rollups and receipts agree, and that no hold is left over", actions)
     rebuilding = add("rebuild", _rebuild, "make rollups from the events again", actions)
     rebuilding.add_argument("--from", dest="start", type=date.fromisoformat, metavar="DAY", help="first UTC day")
     rebuilding.add_argument("--to", dest="end", type=date.fromisoformat, metavar="DAY", help="day after the last")
@@ -104,15 +113,18 @@ def _with_ledger(
         engine.dispose()
 
 
-def _verify(engine: Engine, _options: argparse.Namespace) -> int:
+def _verify(engine: Engine, outside: list[str]) -> int:
     differences = verify(engine)
-    for difference in differences:
-        sys.stdout.write(f"{difference}\n")
+    for line in (*differences, *outside):
+        sys.stdout.write(f"{line}\n")
     waiting = dead_letters.count_open(engine)
     if waiting:
         sys.stderr.write(f"{waiting} dead letters wait: tollgate usage dead-letters list\n")
     if differences:
         sys.stderr.write(f"{len(differences)} differences; rollups are made anew by `tollgate usage rebuild`\n")
+    if outside:
+        sys.stderr.write("What is held for calls does not agree: a running gateway gives back what a dead one held\n")
+    if differences or outside:
         return 1
     sys.stdout.write("The ledger adds up: events, rollups and receipts agree.\n")
     return 0

@@ -21,6 +21,7 @@ from typing import Any, Literal, Self
 
 import httpx
 
+from gateway.__main__ import IDLE_SECONDS
 from tests.replay import Answer, Gate, Upstream, answer_of, error, written
 
 _WRITTEN_ID = re.compile(rb'"(?:id|responseId)": ?"([^"]+)"')
@@ -167,8 +168,8 @@ class Load:
         return sum(not each.ended for each in self.made if gateway in (None, each.gateway))
 
     async def _run(self) -> None:
-        # Idle connections are closed here first: one that the server closes meanwhile would count as cut.
-        limits = httpx.Limits(max_connections=self.at_once * 4, keepalive_expiry=2)
+        # A connection that the gateway closes while it is idle would count as cut.
+        limits = httpx.Limits(max_connections=self.at_once * 4, keepalive_expiry=IDLE_SECONDS - 5)
         gate = asyncio.Semaphore(self.at_once)
         began = time.monotonic()
         async with httpx.AsyncClient(timeout=self.timeout, limits=limits) as client, asyncio.TaskGroup() as group:
