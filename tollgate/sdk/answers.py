@@ -159,8 +159,12 @@ class StreamReading(Generic[ChunkT]):
         keep = self._meter.feed(event)
         if self._meter.failed is not None:
             raise self._meter.failed
+        if event.data == b"[DONE]":
+            return None
         value = _json(event.data)
-        if not isinstance(value, dict) or value.get("type") in _SILENT:
+        if not isinstance(value, dict):
+            raise WrongForm("an event is not a JSON object")
+        if value.get("type") in _SILENT:
             return None
         chunk = read(self._chunk, value, "an event")
         inner = getattr(chunk, "response", None) or getattr(chunk, "message", None)
@@ -232,13 +236,13 @@ def failure(
 ) -> TollgateError:
     """Of an answer whose status is an error's."""
     parsed = parse_error(status, headers, body)
+    if endpoint.is_gateway:
+        parsed.code = _gateways_own(body) or parsed.code
+    elif isinstance(parsed, UpstreamCredentials):
+        parsed.code = None  # a gateway's word, for a key of its operator's
     kind = kind_of(status, parsed.code)
-    if isinstance(parsed, UpstreamCredentials):
-        said = _gateways_own(body) if endpoint.is_gateway else None
-        kind = kind_of(status, said)
-        parsed.code = said
-        if status == 400:  # Google's, and xAI's
-            kind = AuthenticationError
+    if isinstance(parsed, UpstreamCredentials) and status == 400:  # Google's, and xAI's
+        kind = AuthenticationError
     return kind(
         _without_key(parsed.message, endpoint),
         status=status,
@@ -274,7 +278,7 @@ def _without_key(message: str, endpoint: Endpoint) -> str:
 
 
 def _gateways_own(body: bytes) -> str | None:
-    """A gateway says by `code` what it means with a 401, 402 or 403."""
+    """A gateway's `code` says more than its status."""
     value = _json(body)
     error = value.get("error") if isinstance(value, dict) else None
     code = error.get("code") if isinstance(error, dict) else None

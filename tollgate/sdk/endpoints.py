@@ -54,7 +54,7 @@ class Endpoint:
 
     name: str | None
     row: ProviderRow
-    base_url: str
+    base_url: str = field(repr=False)  # may hold a password
     key: str | None = field(default=None, repr=False)
 
     @property

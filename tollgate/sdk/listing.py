@@ -92,7 +92,7 @@ class ModelPages:
         """The models of a page, and the request of the next one. Raises MalformedAnswerError."""
         try:
             body = json_object(raw)
-            rows = body.get("models" if self._is("gemini") else "data", [])
+            rows = body.get("models", []) if self._is("gemini") else body.get("data")
             if not isinstance(rows, list):
                 raise WrongForm("it holds no list of models")
             models = [self._model(row, place) for place, row in enumerate(rows)]

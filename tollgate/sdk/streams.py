@@ -17,10 +17,8 @@ from tollgate.sdk.types.shape import About, Shape
 class _Known(Generic[ChunkT]):
     """What is known beside the chunks; complete at the stream's end."""
 
-    def __init__(self, response: httpx.Response, reading: StreamReading[ChunkT], provider: str) -> None:
-        self._response = response
+    def __init__(self, reading: StreamReading[ChunkT]) -> None:
         self._reading = reading
-        self._provider = provider
 
     @property
     def tollgate(self) -> About:
@@ -42,19 +40,10 @@ class Stream(_Known[ChunkT]):
     comes too early: what came before it has been given by then."""
 
     def __init__(self, response: httpx.Response, reading: StreamReading[ChunkT], provider: str) -> None:
-        super().__init__(response, reading, provider)
+        super().__init__(reading)
         self._resources = ExitStack()
         self._resources.callback(response.close)
-        self._chunks = self._read()
-
-    def _read(self) -> Generator[ChunkT, None, None]:
-        with self._resources:
-            try:
-                for piece in self._response.iter_bytes():
-                    yield from self._reading.feed(piece)
-            except httpx.HTTPError as error:
-                raise unreached(error, self._provider) from None
-            yield from self._reading.close()
+        self._chunks = _chunks(response, reading, provider, self._resources)
 
     def keep(self, resources: ExitStack) -> None:
         """Close these too at the end."""
@@ -79,26 +68,31 @@ class Stream(_Known[ChunkT]):
         self._chunks.close()
         self._resources.close()
 
+    def __del__(self) -> None:
+        """One that was forgotten in the middle."""
+        self.close()
+
+
+def _chunks(
+    response: httpx.Response, reading: StreamReading[ChunkT], provider: str, resources: ExitStack
+) -> Generator[ChunkT, None, None]:
+    with resources:
+        try:
+            for piece in response.iter_bytes():
+                yield from reading.feed(piece)
+        except httpx.HTTPError as error:
+            raise unreached(error, provider) from None
+        yield from reading.close()
+
 
 class AsyncStream(_Known[ChunkT]):
     """`async for chunk in stream`, best inside `async with stream:`."""
 
     def __init__(self, response: httpx.Response, reading: StreamReading[ChunkT], provider: str) -> None:
-        super().__init__(response, reading, provider)
+        super().__init__(reading)
         self._resources = AsyncExitStack()
         self._resources.push_async_callback(response.aclose)
-        self._chunks = self._read()
-
-    async def _read(self) -> AsyncGenerator[ChunkT, None]:
-        async with self._resources:
-            try:
-                async for piece in self._response.aiter_bytes():
-                    for chunk in self._reading.feed(piece):
-                        yield chunk
-            except httpx.HTTPError as error:
-                raise unreached(error, self._provider) from None
-            for chunk in self._reading.close():
-                yield chunk
+        self._chunks = _achunks(response, reading, provider, self._resources)
 
     def keep(self, resources: AsyncExitStack) -> None:
         """Close these too at the end."""
@@ -124,3 +118,17 @@ class AsyncStream(_Known[ChunkT]):
         await self._resources.aclose()
 
     aclose = close
+
+
+async def _achunks(
+    response: httpx.Response, reading: StreamReading[ChunkT], provider: str, resources: AsyncExitStack
+) -> AsyncGenerator[ChunkT, None]:
+    async with resources:
+        try:
+            async for piece in response.aiter_bytes():
+                for chunk in reading.feed(piece):
+                    yield chunk
+        except httpx.HTTPError as error:
+            raise unreached(error, provider) from None
+        for chunk in reading.close():
+            yield chunk

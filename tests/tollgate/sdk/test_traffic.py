@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -58,20 +59,16 @@ def _direct(interaction: dict[str, Any], upstream: Upstream) -> Tollgate:
 
 
 async def _both(
-    interaction: dict[str, Any], form: str, place: tuple[Deployment, Upstream], gateway: Tollgate, *, blocking: bool
+    interaction: dict[str, Any], form: str, direct: Tollgate, gateway: Tollgate, *, blocking: bool
 ) -> tuple[Heard, Heard]:
-    """Directly by the blocking client or the other, and through the gateway."""
-    _, upstream = place
+    """Directly, blocking or awaited, and through the gateway."""
     tools = declared(dialect_of(interaction), interaction["request"]["body"])
-    stream = is_stream(interaction)
-    asked = f"{entry_of(interaction)}:{interaction['id']}"
-    async with _direct(interaction, upstream) as client:
-        if blocking:
-            straight = await asyncio.to_thread(ask, client, form, interaction["id"], tools, stream=stream)
-        else:
-            straight = await aask(client, form, interaction["id"], tools, stream=stream)
-    through = await aask(gateway, form, asked, tools, stream=stream)
-    return straight, through
+    stream, model = is_stream(interaction), interaction["id"]
+    if blocking:
+        straight = await asyncio.to_thread(ask, direct, form, model, tools, stream=stream)
+    else:
+        straight = await aask(direct, form, model, tools, stream=stream)
+    return straight, await aask(gateway, form, f"{entry_of(interaction)}:{model}", tools, stream=stream)
 
 
 _WRITTEN = {
@@ -152,17 +149,23 @@ async def test_recorded_answers_are_the_same_directly_and_through_the_gateway(
     problems: list[str] = []
     counted = 0
 
-    async def one(number: int, interaction: dict[str, Any], gateway: Tollgate) -> None:
+    async def one(number: int, interaction: dict[str, Any], direct: Tollgate, gateway: Tollgate) -> None:
         nonlocal counted
         forms = _FORMS[interaction["provider"], dialect_of(interaction)]
         form = forms[number % len(forms)]
         async with gate:
-            straight, through = await _both(interaction, form, place, gateway, blocking=number % 2 == 0)
+            straight, through = await _both(interaction, form, direct, gateway, blocking=number % 2 == 0)
         counted += bool(straight.values)
         if straight != through:
             problems.append(f"{interaction['id']} as {form}: {_difference(straight, through)}")
 
-    async with Tollgate.create("tollgate", deployment.key, f"{deployment.url}/v1") as gateway:
-        await asyncio.gather(*(one(number, found, gateway) for number, found in enumerate(known)))
+    async with AsyncExitStack() as stack:
+        gateway = Tollgate.create("tollgate", deployment.key, f"{deployment.url}/v1")
+        entries = {entry_of(found): _direct(found, upstream) for found in known}
+        for client in (gateway, *entries.values()):
+            await stack.enter_async_context(client)
+        await asyncio.gather(
+            *(one(number, found, entries[entry_of(found)], gateway) for number, found in enumerate(known))
+        )
     assert not problems, f"{len(problems)} of {len(known)}\n" + "\n".join(problems[:5])
     assert counted > 800
