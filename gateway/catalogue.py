@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import cache
@@ -33,6 +33,7 @@ class CatalogueEntry:
     """A model of a provider. `provider` is the name that was asked for, `model` the price list's own id of it.
 
     None means not known: `price` at the time asked for, `context_window` and `max_output_tokens` in tokens.
+    `capabilities` has what is known of what it can and cannot do.
     """
 
     provider: str
@@ -41,6 +42,7 @@ class CatalogueEntry:
     max_output_tokens: int | None
     deprecated: bool
     price: Price | None
+    capabilities: Mapping[str, bool] = field(default_factory=dict)
 
 
 class _Row(msgspec.Struct, frozen=True):
@@ -51,6 +53,7 @@ class _Row(msgspec.Struct, frozen=True):
     o: int | None = None
     d: int = 0
     v: list[tuple[str, Any, Classes]] = []
+    c: list[str] = []
 
 
 class _File(msgspec.Struct, frozen=True):
@@ -63,10 +66,11 @@ class _File(msgspec.Struct, frozen=True):
 class _Model:
     """A row with its rule compiled and its prices built once per set of conditions that hold."""
 
-    __slots__ = ("_prices", "matches", "row")
+    __slots__ = ("_prices", "capabilities", "matches", "row")
 
     def __init__(self, row: _Row) -> None:
         self.row = row
+        self.capabilities = {name.removeprefix("-"): not name.startswith("-") for name in row.c}
         self.matches = _rule(row.m)
         self._prices: dict[tuple[int, ...], Price] = {}
 
@@ -210,6 +214,7 @@ def _entry(provider: str, model: _Model, at: datetime) -> CatalogueEntry:
         max_output_tokens=model.row.o,
         deprecated=bool(model.row.d),
         price=model.price_at(at),
+        capabilities=model.capabilities,
     )
 
 

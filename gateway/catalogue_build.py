@@ -6,7 +6,8 @@ Needs the package `genai-prices` (a development dependency); the gateway itself 
 model to a line so that a new price is a readable change:
 
 * `models`: per price list, models in matching order. `m` is the match rule, `w` the context window, `o` the most
-  output tokens, `d` deprecated, `p` the prices and `v` the service-tier variants.
+  output tokens, `d` deprecated, `c` what it can do (`-`: what it cannot), `p` the prices and `v` the service-tier
+  variants.
 * A rule is `["=", id]`, `["^", start]`, `["$", end]`, `["in", part]`, `["re", pattern]`, `["or"|"and", rules]`.
 * A price is `[condition, classes]`, the last one whose condition holds counts; a variant is `[tier, condition,
   classes]`, its classes replacing the standard ones. A condition is null, a UTC date from which it holds, or
@@ -28,7 +29,7 @@ from typing import Any, Final
 from genai_prices import types
 from genai_prices.data import providers
 
-from gateway.catalogue_rows import CONTEXT_WINDOWS, MAX_OUTPUT_TOKENS, SOLAR
+from gateway.catalogue_rows import CAPABILITIES, CONTEXT_WINDOWS, MAX_OUTPUT_TOKENS, SOLAR
 
 PATH: Final = Path(__file__).parent / "data" / "catalogue.json"
 
@@ -71,6 +72,14 @@ _CLASSES: Final = {
     "output_reasoning_mtok": "reasoning",
     "audio_hours": "per_audio_hour",
     "input_audio_hours": "per_audio_hour",
+}
+# Whatever has a price of its own for these takes or makes them.
+_CAPABLE_IF_PRICED: Final = {
+    "input_audio": "audio_input",
+    "output_audio": "audio_output",
+    "input_image": "image_input",
+    "output_image": "image_output",
+    "reasoning": "reasoning",
 }
 _PER_THOUSAND: Final = {"web_searches_kcount": "per_web_search", "requests_kcount": "per_request"}
 _TIER_KEYS: Final = ("service_tier", "processing", "speed")
@@ -127,6 +136,8 @@ def _model(provider: str, model: types.ModelInfo) -> dict[str, Any]:
         for each in prices:
             each[1]["minimum_audio_ms"] = least
     row["p"] = prices
+    if capabilities := _capabilities(provider, model.id, prices):
+        row["c"] = capabilities
     variants = [
         [variant.when[key], _condition(variant.constraint), _classes(variant.prices)]
         for variant in model.price_variants or ()
@@ -144,7 +155,16 @@ def _own(row: dict[str, Any]) -> dict[str, Any]:
         out["o"] = row["max_output_tokens"]
     if row.get("deprecated"):
         out["d"] = 1
-    return out | {"p": row.get("prices", [])}
+    prices = row.get("prices", [])
+    capabilities = _capabilities("solar", row["id"], prices)
+    return out | {"p": prices} | ({"c": capabilities} if capabilities else {})
+
+
+def _capabilities(provider: str, model: str, prices: list[list[Any]]) -> list[str]:
+    """What is written down, and what a price of its own gives away."""
+    known = CAPABILITIES.get((provider, model), [])
+    priced = {_CAPABLE_IF_PRICED[name] for _, classes in prices for name in classes if name in _CAPABLE_IF_PRICED}
+    return [*known, *sorted(name for name in priced if name not in known and f"-{name}" not in known)]
 
 
 def _classes(prices: types.ModelPrice) -> dict[str, Any]:

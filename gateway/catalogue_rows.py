@@ -1,4 +1,4 @@
-"""What `genai-prices` lacks: Upstage's own price list, and how much the well-known models can generate.
+"""What `genai-prices` lacks: Upstage's own price list, and how much and what the well-known models can do.
 
 Read by `gateway.catalogue_build` only. A row stands here when its source is sure; what is not known stays unknown.
 """
@@ -145,4 +145,76 @@ CONTEXT_WINDOWS: Final[dict[str, dict[str, int]]] = {
         "gemini-3.1-pro-preview": 1_048_576,
         "gemini-embedding-001": 2_048,
     },
+}
+
+# What a model can do, by the name of the field in `/v1/models/{id}`; `-` before it: it cannot. What is not said is not
+# known. Sources: the same pages, and where these are silent https://github.com/BerriAI/litellm
+# (model_prices_and_context_window.json).
+_TEXT: Final = "chat streaming tools -json_schema -reasoning -image_input -audio_input -audio_output -embeddings"
+_GPT: Final = "chat streaming tools json_schema image_input document_input -audio_input -audio_output -embeddings"
+_GPT_AUDIO: Final = (
+    "chat streaming tools audio_input audio_output -json_schema -reasoning -image_input -document_input -embeddings"
+)
+_CLAUDE: Final = "chat streaming tools image_input -audio_input -audio_output -image_output -embeddings"
+_GEMINI: Final = (
+    "chat streaming tools json_schema image_input audio_input document_input -audio_output -image_output -embeddings"
+)
+_EMBEDDING: Final = "embeddings -chat -streaming -tools -json_schema -reasoning -audio_output -image_output"
+_GROUPS: Final[tuple[tuple[str, str, str], ...]] = (
+    ("openai", _TEXT, "gpt-3.5-turbo gpt-4"),
+    ("openai", f"{_GPT} -reasoning", "gpt-4o gpt-4o-mini gpt-4.1 gpt-4.1-mini gpt-4.1-nano"),
+    (
+        "openai",
+        "chat streaming tools image_input document_input -json_schema -reasoning -audio_input -audio_output",
+        "gpt-4-turbo gpt-4o-2024-05-13",
+    ),
+    (
+        "openai",
+        f"{_GPT} reasoning",
+        "gpt-5 gpt-5-mini gpt-5-nano gpt-5.1 gpt-5.1-codex-mini gpt-5.2 gpt-5.2-pro gpt-5.3-codex gpt-5.4 gpt-5.4-mini "
+        "gpt-5.4-nano gpt-5.5 gpt-5.6-luna gpt-5.6-sol gpt-5.6-terra gpt-6-astra gpt-6-luna gpt-6-sol gpt-6.1-sol "
+        "o1 o3 o4-mini",
+    ),
+    (
+        "openai",
+        "chat streaming tools json_schema reasoning -image_input -audio_input -audio_output -embeddings",
+        "o3-mini",
+    ),
+    ("openai", _GPT_AUDIO, "gpt-audio gpt-audio-mini"),
+    (
+        "openai",
+        f"{_EMBEDDING} -image_input -audio_input -document_input",
+        "text-embedding-3-large text-embedding-3-small text-embedding-ada-002",
+    ),
+    ("anthropic", f"{_CLAUDE} -json_schema -reasoning", "claude-3-haiku claude-3-opus-latest claude-3-sonnet"),
+    ("anthropic", f"{_CLAUDE} document_input -json_schema -reasoning", "claude-3-5-sonnet claude-3-5-haiku-latest"),
+    (
+        "anthropic",
+        f"{_CLAUDE} document_input reasoning -json_schema",
+        "claude-3-7-sonnet-latest claude-sonnet-4-0 claude-opus-4-0",
+    ),
+    (
+        "anthropic",
+        f"{_CLAUDE} document_input json_schema reasoning",
+        "claude-opus-4-1 claude-opus-4-5 claude-opus-4-6 claude-opus-4-7 claude-opus-4-8 claude-opus-5 claude-opus-5-5 "
+        "claude-sonnet-4-5 claude-sonnet-4-6 claude-sonnet-5 claude-sonnet-5-5 claude-haiku-4-5 claude-haiku-5-5 "
+        "claude-fable-5 claude-fable-5-1",
+    ),
+    ("google", f"{_GEMINI} -reasoning", "gemini-1.5-flash gemini-1.5-pro gemini-2.0-flash gemini-2.0-flash-lite"),
+    (
+        "google",
+        f"{_GEMINI} reasoning",
+        "gemini-2.5-flash gemini-2.5-flash-lite gemini-2.5-pro gemini-3-flash-preview gemini-3-pro-preview "
+        "gemini-3.1-flash-lite gemini-3.1-pro-preview gemini-3.5-flash gemini-3.5-flash-lite gemini-3.6-flash "
+        "gemini-3.7-flash gemini-3.8-flash gemini-4-argon",
+    ),
+    ("google", _EMBEDDING, "gemini-embedding-001 gemini-embedding-2"),
+    (
+        "solar",
+        _EMBEDDING,
+        "embedding-query embedding-passage solar-embedding-2-query solar-embedding-2-passage",
+    ),
+)
+CAPABILITIES: Final[dict[tuple[str, str], list[str]]] = {
+    (provider, model): words.split() for provider, words, models in _GROUPS for model in models.split()
 }

@@ -17,6 +17,20 @@ from wire.errors import NotFound
 
 Source = Literal["database", "config", "catalogue"]
 Now = Callable[[], datetime]
+# What a model may be known to do, as `GET /v1/models/{id}` has it.
+CAPABILITIES = (
+    "chat",
+    "streaming",
+    "tools",
+    "json_schema",
+    "reasoning",
+    "image_input",
+    "audio_input",
+    "document_input",
+    "audio_output",
+    "image_output",
+    "embeddings",
+)
 NO_MODEL = "default"  # what stands in the list for a provider that has no model just now
 
 
@@ -102,6 +116,14 @@ class Models:
         """All targets of a name in the operator's order, whether they can serve or not. Raises NotFound."""
         return self._table.resolve(asked)
 
+    def means(self, name: str, target: Target) -> bool:
+        """Whether a name stands for this target before all others."""
+        try:
+            first = self._table.resolve(name)[0]
+        except NotFound:
+            return False
+        return (first.provider.name, first.model) == (target.provider.name, target.model)
+
     def price(self, target: Target) -> Price | None:
         """What the target costs now; None when nobody knows."""
         found = self._priced(target, self._now())
@@ -178,6 +200,15 @@ class Models:
         if not self.is_known(target):
             raise NotFound(f"Model '{asked}' not found", param="model", code="model_not_found")
         return self._target_row(target)
+
+    def capabilities(self, asked: str) -> dict[str, bool | None]:
+        """What the model that a name means can do through its provider; None: not known. Raises NotFound."""
+        target = self._table.resolve(asked)[0]
+        entry = self._entry(target.provider, target.model)
+        known = {} if entry is None else dict(entry.capabilities)
+        if not target.provider.row.quirks.json_schema:
+            known["json_schema"] = False
+        return {name: known.get(name) for name in CAPABILITIES}
 
     def _target_row(self, target: Target) -> ListedModel:
         price = self.price(target)

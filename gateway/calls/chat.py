@@ -68,7 +68,7 @@ class Calls:
         """Answer one call. Raises GatewayError while nothing has been sent; later errors end the stream in-band."""
         principal = await self._principal(exchange, surface)
         ask = read_ask(exchange, surface, await exchange.body(self._max_body))
-        targets = permitted(principal, self._targets(ask))
+        targets = permitted(principal, self._targets(ask), self._models)
         if isinstance(surface, CountSurface) and principal.is_master:
             return await self._counts.serve(exchange, ask, surface, targets[0])
         user_id, end_user = await self._keys.payer(principal, ask.user, field=surface.user_field or "user")

@@ -13,7 +13,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from gateway.accounts.credentials import find_credential
 from gateway.accounts.keys import Principal
 from gateway.accounts.store import Actor
+from gateway.calls.permitted import may_use
 from gateway.express import ANSWER
+from gateway.models import ListedModel
 from gateway.parts import Parts
 from wire.errors import NotReady
 
@@ -82,6 +84,12 @@ def _actor(request: Request) -> Actor:
     return Actor("master", request.scope[ANSWER].request_id)
 
 
+def _listed(request: Request) -> list[ListedModel]:
+    parts, principal = parts_of(request), _principal(request)
+    return [row for row in parts.models.listing() if may_use(principal, parts.models.targets(row.id), parts.models)]
+
+
 PartsDep = Annotated[Parts, Depends(parts_of)]
 PrincipalDep = Annotated[Principal, Depends(_principal)]
 ActorDep = Annotated[Actor, Depends(_actor)]
+ListedDep = Annotated[list[ListedModel], Depends(_listed)]  # the models that the caller may use

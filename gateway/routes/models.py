@@ -9,8 +9,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
+from gateway.accounts.keys import Principal
+from gateway.calls.permitted import permitted
 from gateway.models import ListedModel
-from gateway.routes.deps import KeyRoute, PartsDep
+from gateway.parts import Parts
+from gateway.routes.deps import KeyRoute, ListedDep, PartsDep, PrincipalDep
 from gateway.routes.exact_json import exact_json
 from wire.errors import BadRequest, NotFound
 
@@ -31,14 +34,14 @@ Limit = Annotated[int | None, Query(ge=1, le=_MOST)]
 @router.get("/v1/models", summary="All models: OpenAI's list, or Anthropic's or Google's for their clients")
 async def list_models(
     request: Request,
-    parts: PartsDep,
+    rows: ListedDep,
     limit: Limit = None,
     after_id: str | None = None,
     before_id: str | None = None,
     page_size: Annotated[int | None, Query(alias="pageSize", ge=0)] = None,
     page_token: Annotated[str | None, Query(alias="pageToken")] = None,
 ) -> Response:
-    rows = parts.models.listing()
+    """Those that the caller's key may use."""
     if _asks_anthropic(request):
         return exact_json(_anthropic_page(_usable(rows), limit, after_id, before_id))
     if _asks_google(request):
@@ -48,24 +51,34 @@ async def list_models(
 
 @router.get("/v1beta/models", summary="All usable models in Google's format")
 async def list_gemini_models(
-    parts: PartsDep,
+    rows: ListedDep,
     page_size: Annotated[int | None, Query(alias="pageSize", ge=0)] = None,
     page_token: Annotated[str | None, Query(alias="pageToken")] = None,
 ) -> Response:
-    return exact_json(_gemini_page(_usable(parts.models.listing()), page_size, page_token))
+    return exact_json(_gemini_page(_usable(rows), page_size, page_token))
 
 
 @router.get("/v1/models/{model_id:path}", summary="One model, by any name that means it")
-async def get_model(request: Request, model_id: str, parts: PartsDep) -> Response:
-    model = parts.models.find(model_id)
+async def get_model(request: Request, model_id: str, parts: PartsDep, principal: PrincipalDep) -> Response:
+    """Also what it can do: `capabilities` has true, false, or null for what is not known."""
+    model = _found(parts, principal, model_id)
     if _asks_anthropic(request):
         return exact_json(_anthropic(model))
-    return exact_json(_gemini(model) if _asks_google(request) else model.to_json())
+    if _asks_google(request):
+        return exact_json(_gemini(model))
+    return exact_json(model.to_json() | {"capabilities": parts.models.capabilities(model_id)})
 
 
 @router.get("/v1beta/models/{model_id:path}", summary="One model in Google's format")
-async def get_gemini_model(model_id: str, parts: PartsDep) -> Response:
-    return exact_json(_gemini(parts.models.find(model_id)))
+async def get_gemini_model(model_id: str, parts: PartsDep, principal: PrincipalDep) -> Response:
+    return exact_json(_gemini(_found(parts, principal, model_id)))
+
+
+def _found(parts: Parts, principal: Principal, model_id: str) -> ListedModel:
+    """Raises NotFound, NotAllowed."""
+    model = parts.models.find(model_id)
+    permitted(principal, parts.models.targets(model_id), parts.models)
+    return model
 
 
 def _asks_anthropic(request: Request) -> bool:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.models import ListedModel
 from gateway.parts import Parts
-from gateway.routes.deps import PartsDep, PrincipalDep
+from gateway.routes.deps import ListedDep, PartsDep, PrincipalDep
 from gateway.routes.doors import DoorRoute
 from gateway.routes.exact_json import exact_json
 from gateway.routes.fields import Day, Month, PathId
@@ -39,8 +39,9 @@ OwnDep = Annotated[UsageFilter, Depends(_own)]
 
 
 @router.get("/api/models", summary="All models: windows, prices per 1,000 tokens, availability")
-async def list_models(parts: PartsDep) -> Response:
-    return exact_json({"models": [_model(row) for row in parts.models.listing()]})
+async def list_models(rows: ListedDep) -> Response:
+    """Those that the caller may use."""
+    return exact_json({"models": [_model(row) for row in rows]})
 
 
 @router.get("/api/usage/session/{session_id}", summary="What a session used")

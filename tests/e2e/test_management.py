@@ -126,6 +126,46 @@ class TestKeys:
         manage(place, "PATCH", f"/v1/keys/{key['id']}", {"allowed_models": []})
         assert place.post(CHAT, HELLO, key=key["key"]).status_code == 403
 
+    def test_a_key_is_shown_the_models_that_it_may_use(self, place: Deployment) -> None:
+        key = made(place, "/v1/keys", {"allowed_models": ["openai:gpt-4o*", "claude-sonnet-4-5"]})["key"]
+        headers = {"Authorization": f"Bearer {key}"}
+
+        def got(path: str, **more: str) -> Any:
+            return httpx.get(place.url + path, headers=headers | more).json()
+
+        shown = {row["id"] for row in got("/v1/models")["data"]}
+        assert "openai:gpt-4o-mini" in shown
+        assert "anthropic:claude-sonnet-4-5" in shown
+        assert all(name.startswith("openai:gpt-4o") for name in shown - {"anthropic:claude-sonnet-4-5"})
+        assert len(shown) < len(place.get("/v1/models").json()["data"])
+        assert {row["id"] for row in got("/api/models")["models"]} == shown
+        assert {row["name"] for row in got("/v1beta/models")["models"]} == {f"models/{name}" for name in shown}
+        assert {row["id"] for row in got("/v1/models", **{"anthropic-version": "2023-06-01"})["data"]} == shown
+        for name in ("gpt-4o-mini", "openai:gpt-4o-mini", "claude-sonnet-4-5", "claude:claude-sonnet-4-5"):
+            assert got(f"/v1/models/{name}")["id"] == name
+        for path, status in (("openai:gpt-4.1", 403), ("openai:no-such-model", 404)):
+            assert httpx.get(f"{place.url}/v1/models/{path}", headers=headers).status_code == status
+        nothing = made(place, "/v1/keys", {"allowed_models": []})["key"]
+        assert httpx.get(f"{place.url}/v1/models", headers={"x-api-key": nothing}).json()["data"] == []
+
+    def test_a_model_says_what_it_can_do_as_far_as_that_is_known(self, place: Deployment) -> None:
+        found = place.get("/v1/models/gpt-4o-mini").json()["capabilities"]
+        assert found == {
+            "chat": True,
+            "streaming": True,
+            "tools": True,
+            "json_schema": True,
+            "reasoning": False,
+            "image_input": True,
+            "audio_input": False,
+            "document_input": True,
+            "audio_output": False,
+            "image_output": None,
+            "embeddings": False,
+        }
+        unknown = place.get("/v1/models/solar:solar-pro4").json()["capabilities"]
+        assert set(unknown.values()) == {None}
+
     def test_when_it_was_last_used_is_noted_behind_the_calls(self, place: Deployment) -> None:
         key = made(place, "/v1/keys", {})
         path = f"/v1/keys/{key['id']}"

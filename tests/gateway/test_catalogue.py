@@ -13,8 +13,10 @@ import pytest
 from genai_prices.data import providers
 from genai_prices.types import ModelInfo, Provider
 
+from gateway import models
 from gateway.catalogue import Catalogue, catalogue
 from gateway.catalogue_build import LISTS, PATH, build
+from gateway.catalogue_rows import CAPABILITIES
 from gateway.pricing import FREE, Price, cost_pico
 from usage_contract.money import decimal_from_pico
 from wire.neutral import Usage
@@ -279,3 +281,29 @@ def test_ids_of_callers_do_not_grow_the_memory() -> None:
     for _ in range(1_000):
         table.lookup("openai", "gpt-4o-mini", NOW)
     assert time.process_time() - begun < 0.5
+
+
+def test_what_a_model_can_do_is_told_where_it_is_known() -> None:
+    def known(provider: str, model: str) -> dict[str, bool]:
+        entry = catalogue().lookup(provider, model, NOW)
+        assert entry is not None
+        return dict(entry.capabilities)
+
+    claude = known("claude", "claude-sonnet-4-5-20250929")
+    assert (claude["image_input"], claude["audio_input"], claude["reasoning"]) == (True, False, True)
+    assert "video_input" not in claude
+    embedding = known("openai", "text-embedding-3-small")
+    assert (embedding["embeddings"], embedding["chat"]) == (True, False)
+    assert known("groq", "llama-3.3-70b-versatile") == {}
+    assert known("openai", "gpt-realtime") == {"audio_input": True, "audio_output": True, "image_input": True}  # priced
+    assert known("local", "any.gguf") == {}
+
+
+def test_capabilities_are_those_of_the_model_list_and_of_models_that_are_there() -> None:
+    for (provider, model), words in CAPABILITIES.items():
+        names = [word.removeprefix("-") for word in words]
+        assert len(set(names)) == len(names), model
+        assert set(names) <= set(models.CAPABILITIES), model
+        entry = catalogue().lookup(provider, model, NOW)
+        assert entry is not None
+        assert entry.model == model
