@@ -389,6 +389,12 @@ def _anthropic_counts(out: Said) -> None:
     )
     out.prompt = _number(usage, "input_tokens") + out.cached + out.written
     out.completion = _number(usage, "output_tokens")
+    for sampling in usage.get("iterations") or []:
+        if sampling["type"] == "compaction":  # charged, and not in the sums
+            read = _number(sampling, "cache_read_input_tokens")
+            out.cached += read
+            out.prompt += _number(sampling, "input_tokens") + read
+            out.completion += _number(sampling, "output_tokens")
     out.reasoning = _number(usage, "output_tokens_details", "thinking_tokens")
     out.searches = _number(usage, "server_tool_use", "web_search_requests")
 
@@ -423,7 +429,9 @@ def _gemini(found: list[dict[str, Any]]) -> Said:
     out.image_in = _modality(usage, "IMAGE", "promptTokensDetails", "toolUsePromptTokensDetails")
     out.audio_out = _modality(usage, "AUDIO", "candidatesTokensDetails")
     out.image_out = _modality(usage, "IMAGE", "candidatesTokensDetails")
-    out.searches = len(queries) if usage else 0
+    named = {query for query in queries if query}
+    by_answer = any(str(each.get("modelVersion")).startswith(("gemini-1", "gemini-2")) for each in found)
+    out.searches = min(len(named), 1 if by_answer else len(named)) if usage else 0
     return out
 
 

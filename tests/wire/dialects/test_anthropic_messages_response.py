@@ -234,6 +234,20 @@ def test_facts_of_what_is_no_answer(body: bytes) -> None:
             {"cache_creation_input_tokens": 0, "cache_creation": {"ephemeral_1h_input_tokens": 3}},
             Usage(),
         ),
+        (  # a compaction is charged beside the top-level counts, which hold the messages; an advisor is another model
+            {
+                "input_tokens": 10,
+                "output_tokens": 4,
+                "iterations": [
+                    {"type": "compaction", "input_tokens": 100, "output_tokens": 30, "cache_read_input_tokens": 50},
+                    {"type": "message", "input_tokens": 10, "output_tokens": 4},
+                    {"type": "advisor_message", "model": "other", "input_tokens": 1000, "output_tokens": 1000},
+                ],
+            },
+            Usage(input=160, cache_read=50, output=34),
+        ),
+        ({"input_tokens": 5, "iterations": [7, {"type": 7}]}, Usage(input=5)),
+        ({"input_tokens": 5, "iterations": "x"}, Usage(input=5)),
         ({"input_tokens": "5", "output_tokens": True, "cache_read_input_tokens": -3}, Usage()),
         ({"server_tool_use": 3, "output_tokens_details": [], "cache_creation": "x"}, Usage()),
     ],

@@ -130,14 +130,17 @@ def test_a_whole_answer_comes_back_equal(row: dict[str, Any]) -> None:
 
 
 def assert_usage(usage: Any, recorded: dict[str, Any]) -> None:
-    read = recorded.get("cache_read_input_tokens") or 0
-    write = recorded.get("cache_creation_input_tokens") or 0
-    assert usage.input == recorded["input_tokens"] + read + write
-    assert usage.uncached_input == recorded["input_tokens"]
+    compactions = [each for each in recorded.get("iterations") or () if each["type"] == "compaction"]
+    sampled = [recorded, *compactions]
+    read = sum(each.get("cache_read_input_tokens") or 0 for each in sampled)
+    write = sum(each.get("cache_creation_input_tokens") or 0 for each in sampled)
+    uncached = sum(each["input_tokens"] for each in sampled)
+    assert usage.input == uncached + read + write
+    assert usage.uncached_input == uncached
     assert usage.cache_read == read
     assert usage.cache_write_5m + usage.cache_write_1h == write
     assert usage.cache_write_1h == (recorded.get("cache_creation") or {}).get("ephemeral_1h_input_tokens", 0)
-    assert usage.output == recorded["output_tokens"]
+    assert usage.output == sum(each["output_tokens"] for each in sampled)
     assert usage.reasoning == (recorded.get("output_tokens_details") or {}).get("thinking_tokens", 0)
     assert usage.web_searches == (recorded.get("server_tool_use") or {}).get("web_search_requests", 0)
     assert usage.complete

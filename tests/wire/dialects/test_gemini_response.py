@@ -20,7 +20,9 @@ from wire.neutral import (
     Text,
     ToolCall,
     Usage,
+    UsageUpdate,
 )
+from wire.sse import SseEvent
 
 PNG = "iVBORw0KGgo="
 STAMP = Stamp(id="abc", created=1, model="m")
@@ -136,6 +138,32 @@ def test_usage_classes() -> None:
         native=native,
     )
     assert DIALECT.read_response(orjson.dumps(body)).usage == usage
+
+
+@pytest.mark.parametrize(
+    ("model", "queries", "charged"),
+    [
+        ("gemini-3-flash-preview", ["a", "b"], 2),
+        ("gemini-3.1-pro-preview", ["", "a", "a"], 1),
+        ("gemini-3-flash-preview", [""], 0),
+        ("gemini-2.5-flash", ["a", "b"], 1),
+        ("gemini-2.0-flash", [], 0),
+        (None, ["a", "b"], 2),
+    ],
+)
+def test_searches_are_counted_as_google_charges_them(model: str | None, queries: list[str], charged: int) -> None:
+    body = {
+        **answer({"text": "a"}, groundingMetadata={"webSearchQueries": queries}),
+        "usageMetadata": {"promptTokenCount": 1},
+        "modelVersion": model,
+    }
+    event = SseEvent(None, orjson.dumps(body), b"")
+    meter, parser = DIALECT.meter(), DIALECT.stream_parser()
+    meter.feed(event)
+    streamed = [each.usage for each in (*parser.feed(event), *parser.close()) if isinstance(each, UsageUpdate)]
+    for usage in (DIALECT.parse_response(body).usage, meter.usage, streamed[-1]):
+        assert usage is not None
+        assert usage.web_searches == charged
 
 
 @pytest.mark.parametrize("native", [None, [], {}, {"trafficType": "ON_DEMAND"}])

@@ -2,8 +2,11 @@
 
 `input_tokens` counts neither cache reads nor cache writes; the neutral `input` is the sum of all three. Counts of
 `message_delta` are cumulative and may correct those of `message_start` (29 of 600 recorded streams): what comes later
-replaces, member by member. `iterations` (compaction, advisor) stays in `native`: their tokens are not part of the
-top-level counts, and some belong to another model.
+replaces, member by member.
+
+`iterations` are the samplings that an answer took. Those that compacted the context are charged and are not in the
+top-level counts: they are added here. An advisor's are another model's: they stay in `native`.
+https://platform.claude.com/docs/en/build-with-claude/compaction
 """
 
 from __future__ import annotations
@@ -17,17 +20,19 @@ def parse_usage(native: Any, *, complete: bool = True) -> Usage | None:
     """None when there is no usage object. A count that is not a whole number is taken as absent."""
     if not isinstance(native, dict):
         return None
-    read = _count(native, "cache_read_input_tokens")
-    write_5m, write_1h = _cache_writes(native)
+    sampled = (native, *_compactions(native))
+    read = sum(_count(each, "cache_read_input_tokens") for each in sampled)
+    writes = [_cache_writes(each) for each in sampled]
+    write_5m, write_1h = sum(five for five, _ in writes), sum(hour for _, hour in writes)
     server_tools = native.get("server_tool_use")
     details = native.get("output_tokens_details")
     tier = native.get("service_tier")
     return Usage(
-        input=_count(native, "input_tokens") + read + write_5m + write_1h,
+        input=sum(_count(each, "input_tokens") for each in sampled) + read + write_5m + write_1h,
         cache_read=read,
         cache_write_5m=write_5m,
         cache_write_1h=write_1h,
-        output=_count(native, "output_tokens"),
+        output=sum(_count(each, "output_tokens") for each in sampled),
         reasoning=_count(details, "thinking_tokens") if isinstance(details, dict) else 0,
         web_searches=_count(server_tools, "web_search_requests") if isinstance(server_tools, dict) else 0,
         service_tier=tier if isinstance(tier, str) else None,
@@ -72,6 +77,12 @@ def render_usage(usage: Usage | None) -> dict[str, Any]:
 def _is_own(native: dict[str, Any]) -> bool:
     """The Responses usage object has `input_tokens` too, but always a total beside it."""
     return "input_tokens" in native and "total_tokens" not in native and "input_tokens_details" not in native
+
+
+def _compactions(native: dict[str, Any]) -> list[dict[str, Any]]:
+    iterations = native.get("iterations")
+    found = iterations if isinstance(iterations, list) else ()
+    return [each for each in found if isinstance(each, dict) and each.get("type") == "compaction"]
 
 
 def _cache_writes(native: dict[str, Any]) -> tuple[int, int]:

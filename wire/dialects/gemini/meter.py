@@ -43,6 +43,7 @@ class _Answer(Struct):
     usageMetadata: Raw = Raw()
     promptFeedback: Any = None
     responseId: str | None = None
+    modelVersion: str | None = None
     error: Raw = Raw()
 
 
@@ -71,6 +72,7 @@ class GeminiMeter:
         self._called = False
         self._finished: dict[int, bool] = {}
         self._word: str | None = None
+        self._model: str | None = None
 
     def feed(self, event: SseEvent) -> bool:
         """Always True: Gemini's usage is unasked, nothing is kept from the caller. Raises UpstreamMalformed."""
@@ -87,6 +89,7 @@ class GeminiMeter:
             return True
         if self.response_id is None:
             self.response_id = answer.responseId
+        self._model = answer.modelVersion or self._model
         for place, candidate in enumerate(answer.candidates or ()):
             self._count(place if candidate.index is None else candidate.index, candidate)
         if self._finished:
@@ -130,7 +133,7 @@ class GeminiMeter:
         if raw != self._usage_bytes or self.ended or self._searches:
             self._usage_bytes = raw
             counted = parse_usage(msgspec.json.decode(raw), complete=self.ended)
-            self.usage = with_searches(counted, sum(self._searches.values())) or self.usage
+            self.usage = with_searches(counted, sum(self._searches.values()), self._model) or self.usage
 
     def close(self) -> None:
         """Raises UpstreamTruncated when a candidate has no finish reason, or nothing came at all."""

@@ -57,11 +57,12 @@ def parse_response(body: dict[str, Any]) -> Response:
     reader = PartReader(CallIds(response_id), unseal=False)
     choices = [_choice(candidate, place, reader) for place, candidate in enumerate(candidates)]
     searches = sum(searches_of(candidate.get("groundingMetadata")) for candidate in candidates)
-    usage = with_searches(parse_usage(body.get("usageMetadata")), searches)
+    model = _text(body, "modelVersion")
+    usage = with_searches(parse_usage(body.get("usageMetadata")), searches, model)
     return Response(
         dialect="gemini",
         id=response_id,
-        model=_text(body, "modelVersion"),
+        model=model,
         choices=tuple(choices) or (Choice(parts=(), finish=blocked(body.get("promptFeedback"))),),
         usage=usage,
         created=unix_seconds(body.get("createTime")),

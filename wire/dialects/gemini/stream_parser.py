@@ -75,6 +75,7 @@ class GeminiStreamParser:
         self._feedback: Any = None
         self._extra: dict[str, Any] = {}
         self._usage: Any = None
+        self._model: str | None = None
 
     def feed(self, event: SseEvent) -> list[StreamEvent]:
         """Raises UpstreamMalformed on JSON that is broken or not an answer of Gemini's."""
@@ -111,7 +112,7 @@ class GeminiStreamParser:
             raise UpstreamTruncated("The upstream's stream ended before the answer was whole")
         events: list[StreamEvent] = []
         searches = sum(searches_of(candidate.extra.get("groundingMetadata")) for candidate in self._candidates.values())
-        if (usage := with_searches(parse_usage(self._usage), searches)) is not None:
+        if (usage := with_searches(parse_usage(self._usage), searches, self._model)) is not None:
             events.append(UsageUpdate(usage=usage))
         for index, candidate in self._candidates.items():
             self._finish(index, candidate, events)
@@ -135,9 +136,10 @@ class GeminiStreamParser:
         response_id, model = body.get("responseId"), body.get("modelVersion")
         response_id = response_id if isinstance(response_id, str) else None
         self._reader = PartReader(CallIds(response_id), unseal=False)
+        self._model = model if isinstance(model, str) else None
         return Started(
             id=response_id,
-            model=model if isinstance(model, str) else None,
+            model=self._model,
             created=unix_seconds(body.get("createTime")),
         )
 

@@ -7,6 +7,7 @@ recorded answers that say a total). A count that is absent is 0.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from msgspec import structs
@@ -16,6 +17,7 @@ from wire.neutral import Usage
 _MODALITY_NUMBERS = {1: "TEXT", 2: "IMAGE", 3: "VIDEO", 4: "AUDIO", 5: "DOCUMENT"}
 # Vertex says the tier as traffic; plain pay-as-you-go and provisioned throughput have no tier of their own.
 _TIERS = {"standard": "standard", "default": "standard", "flex": "flex", "priority": "priority"}
+_CHARGED_BY_ANSWER = re.compile(r"gemini-[12]\b")
 _TRAFFIC_TIERS = {"ON_DEMAND_FLEX": "flex", "ON_DEMAND_PRIORITY": "priority"}
 
 
@@ -47,14 +49,21 @@ def parse_usage(native: Any, *, complete: bool = True) -> Usage | None:
     )
 
 
-def with_searches(usage: Usage | None, searches: int) -> Usage | None:
-    """Google charges grounded answers by the search queries that they name (`groundingMetadata.webSearchQueries`)."""
-    return structs.replace(usage, web_searches=searches) if usage is not None and searches else usage
+def with_searches(usage: Usage | None, searches: int, model: str | None) -> Usage | None:
+    """What Google charges a grounded answer for: each search since Gemini 3, before it the answer as a whole.
+
+    https://ai.google.dev/gemini-api/docs/google-search#pricing
+    """
+    if usage is None or not searches:
+        return usage
+    by_answer = model is not None and _CHARGED_BY_ANSWER.search(model) is not None
+    return structs.replace(usage, web_searches=1 if by_answer else searches)
 
 
 def searches_of(grounding: Any) -> int:
+    """How many different queries a grounded candidate names. Empty ones occur and are not charged."""
     queries = grounding.get("webSearchQueries") if isinstance(grounding, dict) else None
-    return len(queries) if isinstance(queries, list) else 0
+    return len({each for each in queries if isinstance(each, str) and each}) if isinstance(queries, list) else 0
 
 
 def render_usage(usage: Usage) -> dict[str, Any]:
