@@ -240,6 +240,8 @@ def _rates_due(price: Price, usage: UsageCounts) -> Rates:
     for tier in price.tiers:
         if total > tier.above:
             rates = tier.rates
+    if price.per_audio_hour and usage.seconds and rates.input_audio is None:
+        return replace(rates, input_audio=_ZERO)  # sound is charged by the hour: not by its tokens as well
     return rates
 
 

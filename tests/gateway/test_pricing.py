@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from gateway.pricing import (
     CONFIG_AMOUNTS,
@@ -92,6 +93,15 @@ def test_amounts_per_piece() -> None:
     shortest = Price(per_audio_hour=Decimal("0.36"), minimum_audio_ms=10_000)
     assert cost_pico(shortest, Usage(seconds=1)) == PICO // 1000
     assert cost_pico(shortest, Usage(seconds=0)) == 0
+
+
+def test_sound_that_is_charged_by_the_hour_is_not_charged_by_its_tokens() -> None:
+    price = Price(rates=rates(input="1", output="2"), per_audio_hour=Decimal("0.36"))
+    usage = Usage(input=110, input_audio=100, output=5, seconds=10)
+    assert cost_pico(price, usage) == 10 * DOLLAR + 10 * DOLLAR + PICO // 1000
+    by_token = replace(price, rates=replace(price.rates, input_audio=Decimal(3)))
+    assert cost_pico(by_token, usage) == cost_pico(price, usage) + 300 * DOLLAR
+    assert cost_pico(price, structs.replace(usage, seconds=0)) == 110 * DOLLAR + 10 * DOLLAR
 
 
 def test_each_class_is_rounded_once_half_to_even() -> None:
