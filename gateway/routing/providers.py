@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from gateway.settings import ProviderSettings, Settings, SettingsError
@@ -48,21 +48,39 @@ class Provider:
 
 
 def build_providers(settings: Settings, find_key: FindKey) -> dict[str, Provider]:
-    """All providers by name: the configured ones, the five standard ones, and presets whose usual key is set.
+    """All providers by name: the configured ones, the five standard ones, those that an alias names, and presets whose
+    usual key is set.
 
-    Raises SettingsError for a `type` that does not exist or an address that is none.
+    Raises SettingsError for a `type` that does not exist, an address that is none, an alias of a provider that is not
+    there.
     """
     built: dict[str, Provider] = {}
     for name, entry in settings.providers.items():
         built[name.lower()] = _build(name.lower(), entry, find_key)
     types = {provider.row.name for provider in built.values()}
+    aliased = {_kind(name) for _, name in _alias_providers(settings)}
     for row in ROWS.values():
         if row.name in types or row.base_url is None:
             continue
         provider = _build(row.name, ProviderSettings(), find_key)
-        if row.name in ALWAYS_LISTED or (row.needs_key and provider.unavailable is None):
+        wanted = row.name in ALWAYS_LISTED or row.name in aliased
+        if wanted or (row.needs_key and provider.unavailable is None):
             built[row.name] = provider
+    for alias, name in _alias_providers(settings):
+        if entry_name(built, name) not in built:
+            raise SettingsError(f"models.{alias}.provider: {name!r} is not a provider here; add `providers.{name}`")
     return built
+
+
+def _alias_providers(settings: Settings) -> Iterator[tuple[str, str]]:
+    for alias, entry in settings.models.items():
+        yield alias, entry.provider
+        yield from ((alias, other.provider) for other in entry.fallbacks)
+
+
+def _kind(name: str) -> str:
+    low = name.strip().lower()
+    return IMPLIED_TYPES.get(low, low)
 
 
 def _build(name: str, entry: ProviderSettings, find_key: FindKey) -> Provider:
@@ -129,7 +147,9 @@ def entry_name(providers: Mapping[str, Provider], name: str) -> str:
     """The name of the entry that a provider's name or a synonym of it means; where there is none, the name itself."""
     low = name.strip().lower()
     synonym = IMPLIED_TYPES.get(low, low)
-    return synonym if low not in providers and synonym in providers else low
+    if low in providers or synonym in providers:
+        return low if low in providers else synonym
+    return next((each for each in providers if IMPLIED_TYPES.get(each) == synonym), low)
 
 
 def reasons(providers: Mapping[str, Provider]) -> dict[str, bool]:

@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from gateway.settings.errors import SettingsError
+from gateway.settings.models_config import with_models_config
 from gateway.settings.schema import UNUSED_KEYS, Settings
 
 _log = logging.getLogger(__name__)
@@ -70,9 +71,10 @@ def load(overrides: Overrides | None = None, environ: Mapping[str, str] | None =
     values |= {name: value for name in _FLAGS if (value := getattr(said, name)) is not None}
     _drop_unused(values)
     try:
-        return Settings.model_validate(values)
+        settings = Settings.model_validate(values)
     except ValidationError as error:
         raise SettingsError(_explain(error, path)) from None
+    return with_models_config(settings)
 
 
 def _with_dotenv(environ: Mapping[str, str]) -> dict[str, str]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -21,13 +23,26 @@ from tests.deployment import MASTER_KEY, Deployment, until
 from tests.front_doors import WRITTEN, events, exactly, get, post, written
 from tests.recorded import said
 from tests.replay import Upstream
-from tests.replay.answers import answer_of
+from tests.replay.answers import Answer, answer_of, error
 
 CHAT = "/api/chat/completions"
 _MICRO = Decimal("0.000001")
 _GUEST = {
     "auth": {"anonymous": {"user": "guest", "surfaces": ["playground"]}},
     "reporting_zone": "Asia/Seoul",
+    "models": {
+        "away": {"provider": "groq", "model": "llama-3.3-70b-versatile"},
+        "unpriced": {"provider": "openai", "model": "nobody-knows"},
+    },
+    "cors_allow_origins": ["https://chat.example.com"],
+}
+_FROM_FILE = {
+    "house-model": {
+        "provider": "openai",
+        "pricing": {"input": 0.001, "output": 0.0000015},
+        "context_window": 1000,
+        "max_tokens": 100,
+    }
 }
 
 
@@ -39,6 +54,8 @@ def place(
     redis_url = request.getfixturevalue("redis_server_url") if stack else None
     database_url = request.getfixturevalue("module_postgres_url") if stack else None
     folder: Path = tmp_path_factory.mktemp(request.param)
+    (folder / "data").mkdir()
+    (folder / "data" / "models_config.json").write_text(json.dumps(_FROM_FILE), encoding="utf-8")
     with (
         Upstream() as upstream,
         Deployment(folder, upstream.url, redis_url=redis_url, database_url=database_url, config=_GUEST) as deployment,
@@ -188,8 +205,17 @@ def test_models_are_listed_with_prices_per_thousand(place: tuple[Deployment, Ups
         "unavailable_reason": None,
     }
     assert {model["provider"] for model in listed.values()} >= {"openai", "anthropic", "gemini", "solar", "local"}
-    away = [model for model in listed.values() if not model["available"]]
-    assert all(model["unavailable_reason"] for model in away)
+    assert (listed["away"]["available"], listed["away"]["pricing"]["currency"]) == (False, "USD")
+    assert "GROQ_API_KEY" in listed["away"]["unavailable_reason"]
+    assert listed["house-model"] == {
+        "id": "house-model",
+        "provider": "openai",
+        "context_window": 1000,
+        "max_output_tokens": 100,
+        "pricing": {"input_per_1k": Decimal("0.001"), "output_per_1k": Decimal("0.0000015"), "currency": "USD"},
+        "available": True,
+        "unavailable_reason": None,
+    }
 
 
 def test_usage_is_summed_by_session_day_and_month(place: tuple[Deployment, Upstream]) -> None:
@@ -279,3 +305,218 @@ def test_health_tells_of_database_and_keys(place: tuple[Deployment, Upstream]) -
     assert (health["status"], health["database"]) == ("healthy", "connected")
     assert health["providers"]["openai"] == {"key": True}
     assert "sentinel" not in json.dumps(health)
+
+
+# ------------------------------------------------------------------------------------------------ rules and errors
+def _with(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in {**_PLAIN, **fields}.items() if value is not None}
+
+
+def _said(*messages: tuple[str, Any]) -> list[dict[str, Any]]:
+    return [{"role": role, "content": content} for role, content in messages]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        (b"", 400, ("JSON",)),
+        (b'{"model": ', 400, ("JSON",)),
+        (b'"text"', 400, ("object",)),
+        (_with(model=None), 400, ("model",)),
+        (_with(model="  "), 400, ("model",)),
+        (_with(model=7), 400, ("model",)),
+        (_with(messages=None), 400, ("messages",)),
+        (_with(messages=[]), 400, ("messages",)),
+        (_with(messages="hi"), 400, ("messages",)),
+        (_with(messages=["hi"]), 400, ("messages[0]",)),
+        (_with(messages=_said(("nobody", "hi"))), 400, ("messages[0].role",)),
+        (_with(messages=_said(("user", None))), 400, ("messages[0].content",)),
+        (_with(messages=_said(("system", "be brief"))), 400, ("messages", "role user")),
+        (_with(messages=_said(("system", "be brief"), ("assistant", "hi"))), 400, ("messages", "role user")),
+        (_with(temperature=2.1), 400, ("temperature", "2")),
+        (_with(temperature="hot"), 400, ("temperature",)),
+        (_with(max_tokens=0), 400, ("max_tokens",)),
+        (_with(max_tokens=1.5), 400, ("max_tokens",)),
+        (_with(max_tokens=16385), 400, ("max_tokens", "16385", "16384")),
+        (_with(model="house-model", max_tokens=101), 400, ("max_tokens", "101", "100")),
+        (_with(model="house-model", messages=_said(("user", "word " * 900))), 400, ("messages", "850", "1000")),
+        (_with(stream="yes"), 400, ("stream",)),
+        (_with(session_id=7), 400, ("session_id",)),
+        (_with(user_id=["me"]), 400, ("user_id",)),
+        (_with(strict=True, top_p=0.9), 400, ("top_p",)),
+        (_with(model="nothing"), 404, ("Unsupported model",)),
+        (_with(model="nobody:gpt-4o-mini"), 404, ("Unsupported model",)),
+        (_with(model="openai:nobody-has-said-that-this-exists"), 404, ("Unsupported model",)),
+        (_with(model="away"), 503, ("groq", "GROQ_API_KEY")),
+    ],
+)
+def test_a_call_against_the_rules_is_refused(
+    place: tuple[Deployment, Upstream], body: Any, status: int, words: tuple[str, ...]
+) -> None:
+    deployment, upstream = place
+    _answer_plainly(upstream)
+    response = ask(deployment, body)
+    assert response.status_code == status, response.text
+    told = response.json()
+    assert set(told) == {"error", "detail"}
+    assert set(told["error"]) == {"code", "message"}
+    for word in words:
+        assert word in told["error"]["message"]
+    assert not upstream.calls
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        _with(max_tokens=16384),
+        _with(model="house-model", max_tokens=100),
+        _with(model="house-model", messages=_said(("user", "word " * 500))),
+        _with(temperature=0),
+        _with(temperature=2, max_tokens=16.0),
+        _with(messages=_said(("user", [{"type": "text", "text": "hi"}]))),
+        _with(messages=_said(("developer", "be brief"), ("user", "hi"), ("assistant", "yes?"), ("user", "hi"))),
+        _with(session_id="", user_id="", stream=False),
+    ],
+)
+def test_a_call_at_the_edge_of_the_rules_is_made(place: tuple[Deployment, Upstream], body: Any) -> None:
+    deployment, upstream = place
+    _answer_plainly(upstream)
+    response = ask(deployment, body)
+    assert response.status_code == 200, response.text
+    (call,) = upstream.calls
+    assert "session_id" not in call.json
+    assert "user_id" not in call.json
+
+
+def test_costs_are_rounded_half_up_and_add_up(place: tuple[Deployment, Upstream]) -> None:
+    """Half a micro-dollar a thousand output tokens: what is exact in the ledger is rounded here alone."""
+    deployment, upstream = place
+    interaction = written("openai-chat")
+    answer = json.loads(interaction["response"]["body_text"])
+    answer["usage"] = {"prompt_tokens": 1, "completion_tokens": 1000, "total_tokens": 1001}
+    upstream.forget()
+    upstream.on("/v1/chat/completions", Answer(pieces=(json.dumps(answer).encode(),)))
+    response = ask(deployment, _with(model="house-model"))
+    assert '"input_cost":0.000001,"output_cost":0.000002,"total_cost":0.000003,"currency":"USD"' in response.text
+    (row,) = deployment.rows(1, request_id=response.headers["x-request-id"])
+    assert Decimal(str(row["cost"])) == Decimal("0.0000025")
+
+
+def test_a_price_that_nobody_knows_is_null(place: tuple[Deployment, Upstream]) -> None:
+    deployment, upstream = place
+    _answer_plainly(upstream)
+    answer = exactly(ask(deployment, _with(model="unpriced")).text)
+    assert answer["cost"] == {"input_cost": None, "output_cost": None, "total_cost": None, "currency": "USD"}
+    assert answer["usage"]["total_tokens"] > 0
+
+
+_SECRET = "sentinel-openai-key"  # that a provider may repeat
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize(
+    ("status", "told", "message"),
+    [
+        (401, 401, "Invalid API key"),
+        (403, 401, "Invalid API key"),
+        (404, 404, "Unsupported model"),
+        (429, 429, "Rate limit exceeded"),
+        (400, 400, "the provider says why"),
+        (422, 422, "the provider says why"),
+        (500, 500, "Provider API failure"),
+        (503, 500, "Provider API failure"),
+        (418, 400, "the provider says why"),
+    ],
+)
+def test_a_providers_refusal_is_told_in_standard_words(
+    place: tuple[Deployment, Upstream], status: int, told: int, message: str, stream: bool
+) -> None:
+    deployment, upstream = place
+    upstream.forget()
+    says = f"the provider says why: {_SECRET}"
+    upstream.on("/v1/chat/completions", error(status, {"error": {"message": says}}, {"retry-after-ms": "1"}))
+    response = ask(deployment, _with(stream=stream))
+    assert response.status_code == told, response.text
+    assert message in response.json()["error"]["message"]
+    assert "sentinel" not in response.text
+    if told in (401, 500):
+        assert "provider says" not in response.text
+    assert len(upstream.calls) == (3 if status in (429, 500, 503) else 1)
+    if told == 429:
+        assert int(response.headers["retry-after"]) >= 1
+    rows = deployment.rows(len(upstream.calls), request_id=response.headers["x-request-id"])
+    assert {row["http_status"] for row in rows} == {status}
+    assert rows[0]["kind"] == "final"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(pieces=(b"<html>",)), Answer(pieces=(b"[]",)), Answer(garbage=b"no HTTP at all"), Answer(cut_after=1)],
+    ids=["no JSON", "no object", "no HTTP", "cut"],
+)
+def test_a_providers_failure_is_one_500(place: tuple[Deployment, Upstream], answer: Answer) -> None:
+    deployment, upstream = place
+    upstream.forget()
+    upstream.on("/v1/chat/completions", answer)
+    response = ask(deployment, _PLAIN)
+    assert response.status_code == 500
+    assert response.json()["error"] == {"code": "provider_failure", "message": "Provider API failure"}
+    assert response.json()["detail"] == "Provider API failure"
+
+
+@pytest.mark.parametrize("name", ["openai-chat-stream", "anthropic-messages-stream", "gemini-generate-stream"])
+def test_a_stream_that_breaks_off_says_so_and_never_ends_well(place: tuple[Deployment, Upstream], name: str) -> None:
+    deployment, upstream = place
+    interaction = written(name)
+    provider = name.partition("-")[0]
+    whole = answer_of(interaction)
+    upstream.forget()
+    path = urlsplit(interaction["request"]["url"]).path
+    upstream.on(path, replace(whole, cut_after=len(whole.body) - len(whole.pieces[-1]) - 1))
+    response = ask(deployment, _with(model=f"{provider}:{interaction['model']}", stream=True))
+    assert response.status_code == 200
+    *deltas, last = events(response.text)
+    assert deltas
+    assert {event["type"] for event in deltas} == {"delta"}
+    assert last == {
+        "type": "error",
+        "error": {"code": "provider_failure", "message": "Provider API failure"},
+        "detail": "Provider API failure",
+    }
+    (row,) = deployment.rows(1, request_id=response.headers["x-request-id"])
+    assert row["status"] == "error"
+
+
+def test_an_error_inside_a_stream_is_told_in_it(place: tuple[Deployment, Upstream]) -> None:
+    deployment, upstream = place
+    whole = answer_of(written("anthropic-messages-stream"))
+    overloaded = b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"inside"}}\n\n'
+    upstream.forget()
+    upstream.on("/v1/messages", replace(whole, pieces=(*whole.pieces[:-3], overloaded)))
+    response = ask(deployment, _with(model="anthropic:claude-haiku-4-5", stream=True))
+    *deltas, last = events(response.text)
+    assert deltas
+    assert last["error"] == {"code": "provider_failure", "message": "Provider API failure"}
+    assert "inside" not in response.text
+
+
+def test_only_configured_sites_may_read_answers(place: tuple[Deployment, Upstream]) -> None:
+    deployment, upstream = place
+    _answer_plainly(upstream)
+    for origin, allowed in (("https://chat.example.com", True), ("https://elsewhere.example.com", False)):
+        asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+        preflight = httpx.options(deployment.url + CHAT, headers=asked)
+        answer = ask(deployment, _PLAIN, key=deployment.key, Origin=origin)
+        for response in (preflight, answer):
+            assert (response.headers.get("access-control-allow-origin") == origin) is allowed
+        assert ask(deployment, _PLAIN, Origin=origin).status_code == (200 if allowed else 403)
+
+
+def test_what_cannot_be_carried_or_told_is_named(place: tuple[Deployment, Upstream]) -> None:
+    deployment, upstream = place
+    _answer_plainly(upstream)
+    response = ask(deployment, _with(top_p=0.5, tools=[{"type": "function"}]))
+    dropped = response.headers["x-tollgate-dropped"].split(", ")
+    assert {"top_p", "tools"} <= set(dropped)
+    (row,) = deployment.rows(1, request_id=response.headers["x-request-id"])
+    assert row["dropped"] == dropped

@@ -46,6 +46,7 @@ def _one_line(done: subprocess.CompletedProcess[str], *words: str) -> None:
         ("database_url: ${NOWHERE}\n", ("database_url", "${NOWHERE}")),
         ("log_level: loud\n", ("log_level", "loud")),
         ("providers: {mine: {type: magic}}\n", ("providers.mine.type", "magic")),
+        ("models: {x: {provider: nowhere, model: y}}\n", ("models.x.provider", "'nowhere'", "providers.nowhere")),
         ("providers: {mine: {type: openai, api_base: ftp://x}}\n", ("providers.mine.api_base",)),
     ],
 )

@@ -56,6 +56,8 @@ def render_response(response: Response, stamp: Stamp) -> Rendered:
 
 def told(error: GatewayError) -> GatewayError:
     """Standard messages: what a provider says stays in the log, but for what it refuses of the request itself."""
+    if isinstance(error, UpstreamCredentials) and error.code == "own_key_refused":
+        return error  # the caller's own key for the provider
     if isinstance(error, Unauthenticated | UpstreamCredentials):
         return Unauthenticated("Invalid API key", detail=None if isinstance(error, UpstreamError) else error.detail)
     if error.status == 404 and (error.param == "model" or isinstance(error, UpstreamError)):
