@@ -31,7 +31,10 @@ class Provider:
 
     def url(self, operation: Operation, model: str) -> str:
         """Address of an operation. `model` is already quoted for a path."""
-        return self.base_url + self.row.paths[operation].format(model=model)
+        path = self.row.paths[operation].format(model=model)
+        if path.startswith("../"):
+            return self.base_url.removesuffix("/v1") + path[2:]
+        return self.base_url + path
 
     def auth_headers(self) -> list[tuple[str, str]]:
         """The credential and fixed headers of a call."""
