@@ -6,11 +6,11 @@ https://platform.claude.com/docs/en/build-with-claude/vision and .../pdf-support
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import Any
 
 from wire import reading
 from wire.dialect import Quirks
+from wire.inline_media import base64_text
 from wire.neutral import CacheMark, Document, Image, Media, Native
 from wire.reading import WrongType, at
 
@@ -108,7 +108,7 @@ def _parse_source(source: dict[str, Any], path: str) -> Media:
     kind = reading.text(source, "type", path)
     if kind == "base64":
         mime = reading.text(source, "media_type", path)
-        return Media(mime=mime, data=_base64_text(source.get("data"), at(path, "data")))
+        return Media(mime=mime, data=base64_text(source.get("data"), at(path, "data")))
     if kind == "url":
         address = reading.text(source, "url", path)
         if not address.startswith(("http://", "https://")):
@@ -172,18 +172,3 @@ def _mime(media: Media) -> str | None:
         plain = media.mime.partition(";")[0].strip().lower()
         return _MIME_SPELLINGS.get(plain, plain)
     return next((mime for start, mime in _MAGIC.items() if media.data and media.data.startswith(start)), None)
-
-
-def _base64_text(value: Any, path: str) -> str:
-    """Base64 of the standard alphabet, padded, without line ends. Raises BadRequest for anything else."""
-    text = reading.as_text(value, path)
-    if "\n" in text or "\r" in text:
-        text = text.replace("\r", "").replace("\n", "")
-    text += "=" * (-len(text) % 4)
-    try:
-        empty = not binascii.a2b_base64(text, strict_mode=True)
-    except ValueError:
-        raise WrongType(path, "is not valid base64") from None
-    if empty:
-        raise WrongType(path, "is empty")
-    return text

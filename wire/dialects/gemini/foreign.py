@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from wire.dialects.gemini.shape import URL_SAFE
+from wire.inline_media import TO_STANDARD
 from wire.neutral import Thinking
 from wire.reading import WrongType
 
@@ -53,7 +53,7 @@ def unseal(signature: str, path: str) -> tuple[Thinking, ...]:
     """Raises BadRequest when the seal was altered."""
     try:
         # Google's SDK sends signatures back in the URL-safe alphabet.
-        standard = signature.translate(URL_SAFE)
+        standard = signature.translate(TO_STANDARD)
         plain = base64.b64decode(standard + "=" * (-len(standard) % 4))
         blocks = msgspec.json.decode(plain.removeprefix(_PREFIX), type=_Sealed)
     except (binascii.Error, msgspec.DecodeError, UnicodeDecodeError):

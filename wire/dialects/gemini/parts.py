@@ -15,8 +15,9 @@ from msgspec import structs
 
 from wire.dialects.gemini.call_ids import CallIds
 from wire.dialects.gemini.foreign import is_sealed, unseal
-from wire.dialects.gemini.shape import base64_text, fields, items
+from wire.dialects.gemini.shape import fields, items
 from wire.errors import BadRequest
+from wire.inline_media import base64_text
 from wire.neutral import Audio, Document, Image, Media, Native, Part, Text, Thinking, ToolCall, ToolResult
 from wire.reading import WrongType, as_object, as_text, flag_or_none, json_text, text_or_none, unknown_fields
 

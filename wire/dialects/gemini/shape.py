@@ -6,13 +6,10 @@ a single value where a list may stand, numbers as text. https://protobuf.dev/pro
 
 from __future__ import annotations
 
-import binascii
 from functools import lru_cache
 from typing import Any
 
 from wire.reading import WrongType, as_text, at
-
-URL_SAFE = str.maketrans("-_", "+/")
 
 
 @lru_cache(maxsize=512)
@@ -64,18 +61,3 @@ def optional_integer(holder: dict[str, Any], name: str, path: str) -> int | None
 def strings(holder: dict[str, Any], name: str, path: str) -> tuple[str, ...]:
     found = items(holder.get(name))
     return tuple(as_text(value, f"{at(path, name)}[{place}]") for place, value in enumerate(found))
-
-
-def base64_text(value: Any, path: str) -> str:
-    """Base64 in the standard alphabet, padded. Google takes both alphabets, padded or not; all else is a BadRequest."""
-    text = as_text(value, path)
-    if "-" in text or "_" in text:
-        text = text.translate(URL_SAFE)
-    if "\n" in text or "\r" in text:
-        text = text.replace("\r", "").replace("\n", "")
-    text += "=" * (-len(text) % 4)
-    try:
-        binascii.a2b_base64(text, strict_mode=True)
-    except ValueError:
-        raise WrongType(path, "is not valid base64") from None
-    return text

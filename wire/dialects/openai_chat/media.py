@@ -6,28 +6,14 @@ add: Mistral's `document_url`, `video_url` of OpenRouter and vLLM.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from typing import Any
 
 from wire.dialect import Quirks
 from wire.errors import BadRequest
+from wire.inline_media import ADDRESSES, MIME_BY_SUFFIX, SUFFIX_BY_MIME, WEB, base64_text, read_address
 from wire.neutral import Audio, Document, Image, Media
-from wire.reading import WrongType, as_object, as_text, at, beyond, text, text_or_none
+from wire.reading import as_object, as_text, at, beyond, text, text_or_none
 
-_DATA_URL = re.compile(r"data:([^;,]*)((?:;[^;,]*)*),", re.ASCII)
-_ADDRESSES = ("http://", "https://", "gs://")
-_WEB = ("http://", "https://")  # what an upstream may be asked to fetch; `file:` would be read from its own disk
-_MIME_BY_SUFFIX = {
-    "pdf": "application/pdf",
-    "txt": "text/plain",
-    "md": "text/markdown",
-    "csv": "text/csv",
-    "html": "text/html",
-    "json": "application/json",
-}
-_SUFFIX_BY_MIME = {mime: suffix for suffix, mime in _MIME_BY_SUFFIX.items()}
 _MIME_BY_AUDIO_FORMAT = {"mp3": "audio/mpeg", "m4a": "audio/mp4"}
 _AUDIO_FORMAT_BY_MIME = {
     "audio/mpeg": "mp3",
@@ -41,33 +27,6 @@ _AUDIO_FORMAT_BY_MIME = {
 
 
 # ------------------------------------------------------------------------------------------------------------ reading
-def read_base64(value: str, path: str) -> str:
-    """Standard alphabet, padded, no line ends. Raises WrongType for anything that does not decode."""
-    data = value.replace("-", "+").replace("_", "/")
-    if "\n" in data or "\r" in data:
-        data = "".join(data.split())
-    data += "=" * (-len(data) % 4)
-    try:
-        empty = not base64.b64decode(data, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise WrongType(path, "is not valid base64") from error
-    if empty:
-        raise WrongType(path, "is empty")
-    return data
-
-
-def read_address(value: str, path: str) -> Media:
-    """An address or a base64 data URL."""
-    if value.startswith("data:"):
-        match = _DATA_URL.match(value)
-        if match is None or ";base64" not in match.group(2):
-            raise WrongType(path, "must be a base64 data URL")
-        return Media(mime=match.group(1) or None, data=read_base64(value[match.end() :], path))
-    if not value.startswith(_ADDRESSES):
-        raise WrongType(path, "must be an http(s) address or a base64 data URL")
-    return Media(url=value)
-
-
 def read_image(part: dict[str, Any], path: str) -> Image:
     """`image_url` is an object with `url`, or for Mistral and Ollama a plain string."""
     where = at(path, "image_url")
@@ -95,16 +54,16 @@ def read_audio(part: dict[str, Any], path: str) -> Audio:
     where = at(path, "input_audio")
     audio = part.get("input_audio")
     if isinstance(audio, str):
-        if audio.startswith(("data:", *_ADDRESSES)):
+        if audio.startswith(ADDRESSES):
             return Audio(media=read_address(audio, where), path=path)
-        return Audio(media=Media(data=read_base64(audio, where)), path=path)
+        return Audio(media=Media(data=base64_text(audio, where)), path=path)
     audio = as_object(audio, where)
     kind = text_or_none(audio, "format", where)
     mime = None if kind is None else _MIME_BY_AUDIO_FORMAT.get(kind, f"audio/{kind}")
     data = text(audio, "data", where)
-    if data.startswith(("data:", *_ADDRESSES)):
+    if data.startswith(ADDRESSES):
         return Audio(media=read_address(data, at(where, "data")), path=path)
-    return Audio(media=Media(mime=mime, data=read_base64(data, at(where, "data"))), path=path)
+    return Audio(media=Media(mime=mime, data=base64_text(data, at(where, "data"))), path=path)
 
 
 def read_file(part: dict[str, Any], path: str) -> Document:
@@ -118,11 +77,11 @@ def read_file(part: dict[str, Any], path: str) -> Document:
         return Document(media=Media(file_id=file_id), filename=filename, extra=extra, path=path)
     data = text(file, "file_data", where)
     where = at(where, "file_data")
-    if data.startswith(("data:", *_ADDRESSES)):
+    if data.startswith(ADDRESSES):
         media = read_address(data, where)
     else:
         suffix = (filename or "").rpartition(".")[2].lower()
-        media = Media(data=read_base64(data, where), mime=_MIME_BY_SUFFIX.get(suffix, "application/pdf"))
+        media = Media(data=base64_text(data, where), mime=MIME_BY_SUFFIX.get(suffix, "application/pdf"))
     return Document(media=media, filename=filename, extra=extra, path=path)
 
 
@@ -151,7 +110,7 @@ def render_image(part: Image, quirks: Quirks) -> dict[str, Any]:
     media = part.media
     if media.data is not None:
         url = data_url(media, "image/png")
-    elif media.url is not None and quirks.image_urls and media.url.startswith(_WEB):
+    elif media.url is not None and quirks.image_urls and media.url.startswith(WEB):
         url = media.url
     else:
         raise unsupported(part.path, "image by address" if media.url else "image of this kind")
@@ -181,7 +140,7 @@ def render_document(part: Document, quirks: Quirks) -> dict[str, Any]:
         return _render_video(part, quirks)
     if mime.startswith("audio/"):
         return render_audio(Audio(media=media, path=part.path))
-    if media.url is not None and not media.url.startswith(_WEB):
+    if media.url is not None and not media.url.startswith(WEB):
         raise unsupported(part.path, "file by this kind of address")
     filename = part.filename or part.title
     if quirks.documents == "document_url" and media.file_id is None:
@@ -189,7 +148,7 @@ def render_document(part: Document, quirks: Quirks) -> dict[str, Any]:
         return {"type": "document_url", "document_url": media.url or data_url(media, mime), **named}
     if media.file_id is not None:
         return {"type": "file", "file": {"file_id": media.file_id}}
-    named = {"filename": filename or f"document.{_SUFFIX_BY_MIME.get(mime, 'pdf')}"}
+    named = {"filename": filename or f"document.{SUFFIX_BY_MIME.get(mime, 'pdf')}"}
     if media.data is not None:
         return {"type": "file", "file": {**named, "file_data": data_url(media, mime)}}
     if quirks.documents != "file_or_url":
@@ -199,7 +158,7 @@ def render_document(part: Document, quirks: Quirks) -> dict[str, Any]:
 
 def _render_video(part: Document, quirks: Quirks) -> dict[str, Any]:
     address = part.media.url
-    if "video" not in quirks.accepts or not (part.media.data or (address and address.startswith(_WEB))):
+    if "video" not in quirks.accepts or not (part.media.data or (address and address.startswith(WEB))):
         raise unsupported(part.path, "video")
     return {"type": "video_url", "video_url": {"url": part.media.url or data_url(part.media, "video/mp4")}}
 

@@ -2,55 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from typing import Any
 
 from wire.errors import BadRequest
+from wire.inline_media import MIME_BY_SUFFIX, SUFFIX_BY_MIME, WEB, base64_text, read_address
 from wire.neutral import Audio, Document, Image, Media
 from wire.reading import WrongType, as_object, at, text, text_or_none
-
-_DATA_URL = re.compile(r"data:([^;,]*)((?:;[^;,]*)*),", re.ASCII)
-_NOT_BASE64 = "is not valid base64"
-_ADDRESSES = ("http://", "https://", "gs://")
-_WEB = ("http://", "https://")  # what an upstream may be asked to fetch; `file:` would be read from its own disk
-
-# The file kinds that a name tells apart; anything else is left to the upstream to look into.
-_MIME_BY_SUFFIX = {
-    "pdf": "application/pdf",
-    "txt": "text/plain",
-    "md": "text/markdown",
-    "csv": "text/csv",
-    "html": "text/html",
-    "json": "application/json",
-}
-_SUFFIX_BY_MIME = {mime: suffix for suffix, mime in _MIME_BY_SUFFIX.items()}
-
-
-def read_base64(value: str, path: str) -> str:
-    """Standard alphabet, padded. Raises WrongType for anything that does not decode."""
-    data = value.replace("-", "+").replace("_", "/")
-    if any(mark in data for mark in "\r\n"):
-        data = "".join(data.split())
-    data += "=" * (-len(data) % 4)
-    try:
-        base64.b64decode(data, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise WrongType(path, _NOT_BASE64) from error
-    return data
-
-
-def read_url(value: str, path: str) -> Media:
-    """An address or a data URL."""
-    if value.startswith("data:"):
-        match = _DATA_URL.match(value)
-        if match is None or ";base64" not in match.group(2):
-            raise WrongType(path, "must be a base64 data URL")
-        return Media(mime=match.group(1) or None, data=read_base64(value[match.end() :], path))
-    if not value.startswith(_ADDRESSES):
-        raise WrongType(path, "must be an http(s) address or a base64 data URL")
-    return Media(url=value)
 
 
 def read_image(part: dict[str, Any], path: str, extra: dict[str, Any] | None) -> Image:
@@ -63,7 +20,7 @@ def read_image(part: dict[str, Any], path: str, extra: dict[str, Any] | None) ->
         return Image(media=Media(file_id=file_id), detail=detail, extra=extra, path=path)
     if not isinstance(url, str):
         raise WrongType(at(path, "image_url"), "must be a string")
-    return Image(media=read_url(url, at(path, "image_url")), detail=detail, extra=extra, path=path)
+    return Image(media=read_address(url, at(path, "image_url")), detail=detail, extra=extra, path=path)
 
 
 def read_file(part: dict[str, Any], path: str, extra: dict[str, Any] | None) -> Document:
@@ -73,15 +30,15 @@ def read_file(part: dict[str, Any], path: str, extra: dict[str, Any] | None) -> 
     if file_id is not None:
         media = Media(file_id=file_id)
     elif url is not None:
-        media = read_url(url, at(path, "file_url"))
+        media = read_address(url, at(path, "file_url"))
     else:
         data = text(part, "file_data", path)
         where = at(path, "file_data")
         # A bare base64 text is taken too; its kind is then known by the file's name alone.
-        media = read_url(data, where) if data.startswith("data:") else Media(data=read_base64(data, where))
+        media = read_address(data, where) if data.startswith("data:") else Media(data=base64_text(data, where))
     if media.data is not None and media.mime is None:
         suffix = (filename or "").rpartition(".")[2].lower()
-        media = Media(data=media.data, mime=_MIME_BY_SUFFIX.get(suffix, "application/pdf"))
+        media = Media(data=media.data, mime=MIME_BY_SUFFIX.get(suffix, "application/pdf"))
     return Document(media=media, filename=filename, extra=extra, path=path)
 
 
@@ -90,7 +47,7 @@ def read_audio(part: dict[str, Any], path: str) -> Audio:
     audio = as_object(part.get("input_audio"), where)
     kind = text(audio, "format", where)
     return Audio(
-        media=Media(mime=f"audio/{kind}", data=read_base64(text(audio, "data", where), at(where, "data"))), path=path
+        media=Media(mime=f"audio/{kind}", data=base64_text(text(audio, "data", where), at(where, "data"))), path=path
     )
 
 
@@ -105,7 +62,7 @@ def render_image(part: Image, *, urls: bool) -> dict[str, Any]:
         return {"type": "input_image", "file_id": media.file_id, "detail": part.detail or "auto"}
     if media.data is not None:
         url = f"data:{media.mime or 'image/png'};base64,{media.data}"
-    elif media.url is not None and urls and media.url.startswith(_WEB):
+    elif media.url is not None and urls and media.url.startswith(WEB):
         url = media.url
     else:
         raise unsupported(part.path, "image by address" if media.url else "image of this kind")
@@ -122,7 +79,7 @@ def render_document(part: Document, *, own: bool) -> dict[str, Any]:
     if media.file_id is not None:
         return {"type": "input_file", "file_id": media.file_id, **named}
     if media.url is not None:
-        if not media.url.startswith(_WEB):
+        if not media.url.startswith(WEB):
             raise unsupported(part.path, "file by this kind of address")
         if not own and (media.mime or "").startswith("video/"):
             raise unsupported(part.path, "video")
@@ -130,7 +87,7 @@ def render_document(part: Document, *, own: bool) -> dict[str, Any]:
     mime = media.mime or "application/pdf"
     if not own and mime.startswith(("audio/", "video/")):
         raise unsupported(part.path, f"file of type {mime}")
-    named = named or {"filename": f"document.{_SUFFIX_BY_MIME.get(mime, 'pdf')}"}
+    named = named or {"filename": f"document.{SUFFIX_BY_MIME.get(mime, 'pdf')}"}
     return {"type": "input_file", "file_data": f"data:{mime};base64,{media.data}", **named}
 
 
