@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from sqlalchemy import Engine
@@ -72,28 +72,42 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 def create_app(settings: Settings) -> Express:
-    """An ASGI application, mountable. Nothing is opened before its lifespan starts; migrations are the starter's work.
+    """An ASGI application. Nothing is opened before its lifespan starts; migrations are the starter's work.
 
-    Raises SettingsError.
+    It can be mounted in another application, which then enters `running()` in its own lifespan: a server starts the
+    outermost application only. Raises SettingsError.
     """
     machine = _Machine(settings)
     parts = machine.parts
     serve = Inference(parts.calls.serve, parts.metrics)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def running() -> AsyncIterator[None]:
         await machine.start()
-        yield
-        await machine.stop()
+        try:
+            yield
+        finally:
+            await machine.stop()
 
     return Express(
-        _api(settings, parts, serve, lifespan),
+        _api(settings, parts, serve, lambda _: running()),
+        parts=parts,
+        running=running,
         lanes=Lanes(SURFACES),
         inference=serve,
         metrics=parts.metrics,
         origins=settings.cors_allow_origins,
         max_body_bytes=settings.max_body_bytes,
     )
+
+
+def include(host: FastAPI, gateway: Express, *routers: APIRouter) -> None:
+    """Take routers of `gateway.routes` into one's own application, beside its own: they find their parts there, and
+    their errors look as they do here. Inference paths are mounted, not included: they need the lane around them."""
+    host.state.parts = gateway.parts
+    host.add_exception_handler(GatewayError, _gateway_error)
+    for router in routers:
+        host.include_router(router)
 
 
 class _Machine:

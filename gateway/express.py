@@ -10,6 +10,7 @@ import logging
 import math
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from time import perf_counter
 
 import orjson
@@ -18,6 +19,7 @@ from gateway.exchange import CallerGone, Exchange, Message, Receive, Scope, Send
 from gateway.ids import uuid7
 from gateway.observability.logs import access
 from gateway.observability.metrics import Metrics
+from gateway.parts import Parts
 from gateway.surfaces import DoorSurface, Surface
 from wire.errors import GatewayError, TooLarge, Unauthenticated
 
@@ -106,12 +108,14 @@ class Inference:
 
 
 class Express:
-    """The outermost ASGI application."""
+    """The outermost ASGI application. `running()` starts and ends what is behind it where no server does."""
 
     def __init__(
         self,
         app: App,
         *,
+        parts: Parts,
+        running: Callable[[], AbstractAsyncContextManager[None]],
         lanes: Lanes,
         inference: Inference,
         metrics: Metrics,
@@ -119,6 +123,8 @@ class Express:
         max_body_bytes: int,
     ) -> None:
         self._app = app
+        self.parts = parts
+        self.running = running
         self.lanes = lanes
         self._inference = inference
         self._metrics = metrics
@@ -128,6 +134,9 @@ class Express:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
+        if (root := scope.get("root_path")) and scope["path"].startswith(f"{root}/"):
+            # Below this all is as if there were no prefix; what it was, only the documentation must know.
+            scope = {**scope, "path": scope["path"].removeprefix(root)}
         if scope["path"].startswith(_OTHER_ROOT) and _OTHER_ROOTED.fullmatch(scope["path"]):
             scope = {**scope, "path": scope["path"].removeprefix(_OTHER_ROOT)}
         answer = Answer(send, uuid7(), self._cors_of(scope), scope["path"])

@@ -49,11 +49,12 @@ __all__ = [  # noqa: F405
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'tollgate' has no attribute {name!r}")
-    return getattr(importlib.import_module("tollgate.sdk"), name)
+if not TYPE_CHECKING:  # for a type checker the names stand above, and no others
 
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module 'tollgate' has no attribute {name!r}")
+        return getattr(importlib.import_module("tollgate.sdk"), name)
 
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

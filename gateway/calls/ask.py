@@ -45,21 +45,11 @@ class Ask:
     own_key: str | None = field(default=None, repr=False)  # the caller's own for the provider
     lower_cap: bool | None = None
 
-    @property
-    def service_tier(self) -> str | None:
-        """The tier that is asked for, as prices name it; None: whichever the provider gives."""
-        if self.body.get("speed") == "fast":  # https://platform.claude.com/docs/en/build-with-claude/fast-mode
-            return "fast"
-        tier = self.body.get("service_tier") or self.body.get("serviceTier")
-        return tier.lower() if isinstance(tier, str) else None
-
     def with_output_cap(self, cap: int) -> Ask:
         """The same asked for with at most so many tokens."""
         if self.request is not None:
             return replace(self, request=structs.replace(self.request, max_tokens=cap), output_cap=cap)
-        native = isinstance(self.surface, ForwardSurface) and self.surface.operation == "native_completion"
-        forwarded = "native_completion" if native else "completions"
-        kind = self.surface.dialect.name if isinstance(self.surface, ChatSurface) else forwarded
+        kind = self.surface.dialect.name if isinstance(self.surface, ChatSurface) else "completions"
         raw = set_output_cap(self.raw, kind, cap)
         return replace(self, raw=raw, body=_parse(raw), output_cap=cap)
 

@@ -33,8 +33,6 @@ def next_attempt(
     """
     if not isinstance(error, UpstreamRateLimited | UpstreamUnavailable | UpstreamTimedOut):
         return None
-    if error.status == 503 and target + 1 < len(targets):
-        return Next(target + 1, 0, 0.0)  # too many wait there: another one answers sooner
     wait = error.retry_after
     if wait is None:
         wait = random * min(_CAP_WAIT, _BASE_WAIT * 2**retries)

@@ -41,7 +41,7 @@ _FLAGS = (
     "page_dir",
     "ui_port",
 )
-_STRUCTURED = {"providers", "models", "pricing", "spool", "upstream", "admission", "auth", "byok", "local"}
+_STRUCTURED = {"providers", "models", "pricing", "spool", "upstream", "admission", "auth", "byok"}
 
 
 @dataclass(frozen=True, slots=True)
