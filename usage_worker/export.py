@@ -101,7 +101,7 @@ def _jsonl(rows: Iterator[UsageRow], target: BinaryIO) -> int:
 
 def _to_parquet(rows: Iterator[UsageRow], target: BinaryIO) -> int:
     if _parquet is None:
-        raise CannotExport("Parquet needs the library pyarrow: pip install pyarrow, or export csv or jsonl")
+        raise CannotExport("Parquet needs pyarrow: pip install 'tollgate[export]' (or pyarrow), or export csv or jsonl")
     count = 0
     schema = _parquet_schema()
     with _parquet.ParquetWriter(target, schema) as writer:

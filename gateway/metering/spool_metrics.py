@@ -1,4 +1,5 @@
-"""The spool and its shipping, read when Prometheus asks. Alarm on `unmetered`, `unwritten` and `damaged`."""
+"""The spool and its shipping, read when Prometheus asks. Alarm on `unmetered`, `unwritten` and `damaged`, and
+before `spool_bytes` is near `spool_quota_bytes`."""
 
 from __future__ import annotations
 
@@ -20,6 +21,7 @@ class SpoolCollector(Collector):
         spool, shipper = self._spool, self._shipper
         for name, text, value in (
             ("tollgate_spool_bytes", "Disk that the spool uses, all gateways of its folder together", spool.bytes_used),
+            ("tollgate_spool_quota_bytes", "Disk that it may use", spool.settings.quota_bytes),
             ("tollgate_spool_backlog_events", "Events that the disk has refused so far", spool.backlog),
             ("tollgate_spool_open_intents", "Upstream attempts in flight", spool.open_intents),
             ("tollgate_spool_unconfirmed_events", "Sealed events that are not in the ledger yet", shipper.unconfirmed),

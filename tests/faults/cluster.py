@@ -6,7 +6,7 @@ import itertools
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,14 @@ import psycopg
 from redis import Redis
 from redis.exceptions import RedisError
 
-from tests.deployment import MASTER_KEY, Deployment, GatewayProcess, Process, until
+from tests.deployment import MASTER_KEY, Deployment, GatewayProcess, Process
+from tests.deployment import until as within
 from tests.faults.load import ALIASES, Load
 from tests.faults.sizes import SIZE
 from tests.replay import Upstream
 from usage_contract.spool import segment_path, segments
 
+PATIENCE = 180.0  # seconds: the suite must hold on a busy machine, too
 Death = tuple[float, float]  # some gateways died between these two moments
 STREAM = "tollgate:usage"
 GROUP = "usage_worker"
@@ -27,8 +29,14 @@ PEERS_IDLE = 2.0  # seconds after which a worker takes over what another one lef
 _numbers = itertools.count(1)  # of loads, also of other clusters on the same upstream
 
 
+def until(holds: Callable[[], Any], what: str) -> None:
+    """Ask again and again until the answer is true. Raises AssertionError when patience is at an end."""
+    within(holds, what, PATIENCE)
+
+
 class Cluster(Deployment):
-    """Use it like `Deployment`. `gateway` and `worker` are the first of `gateways` and `workers`."""
+    """Use it like `Deployment`. `gateway` and `worker` are the first of `gateways` and `workers`; each gateway serves
+    with so many `processes`."""
 
     def __init__(
         self,
@@ -38,6 +46,7 @@ class Cluster(Deployment):
         database_url: str,
         redis_url: str,
         gateways: int = 2,
+        processes: int = 1,
         workers: int = 1,
         spool: dict[str, Any] | None = None,
         config: dict[str, Any] | None = None,
@@ -54,6 +63,8 @@ class Cluster(Deployment):
             environment=environment,
         )
         self.upstream = upstream
+        self._processes = processes
+        self.gateway.arguments += ["--workers", str(processes)]
         self.worker.arguments += ["--peers-idle", str(PEERS_IDLE)]
         self.spool_root = folder / "data" / "spool"
         self.gateways = [self.gateway, *(self._another_gateway(number) for number in range(2, gateways + 1))]
@@ -77,7 +88,9 @@ class Cluster(Deployment):
             worker.start()
 
     def _key(self, user: str) -> str:
-        response = self.post("/v1/keys", {"user_id": user}, key=MASTER_KEY)
+        """A key that is held to limits, which it never reaches: so that there are holds to get wrong."""
+        limits = {"concurrent_calls": 100_000, "tokens_per_minute": 10**10}
+        response = self.post("/v1/keys", {"user_id": user, "limits": limits}, key=MASTER_KEY)
         assert response.status_code == 200, response.text
         key: str = response.json()["key"]
         return key
@@ -97,6 +110,12 @@ class Cluster(Deployment):
         for gateway in gateways:
             gateway.kill()
         return began, time.monotonic()
+
+    def serving(self) -> set[int]:
+        """Process ids of the first gateway's processes that serve, where it has several."""
+        pid = self.gateway.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+        return {int(each) for each in children if b"spawn_main" in Path(f"/proc/{each}/cmdline").read_bytes()}
 
     def load(self, **options: Any) -> Load:
         """Calls on the running gateways, as many as this form of the tests makes, under a label of their own."""
@@ -134,13 +153,13 @@ class Cluster(Deployment):
 
     def settled(self, seconds: float) -> None:
         """Wait until nothing is left on the way: spools empty, dead producers' folders gone, the stream read."""
-        alive = sum(gateway.running for gateway in self.gateways)
+        alive = sum(gateway.running for gateway in self.gateways) * self._processes
 
         def nothing_left() -> bool:
             return self.spooled() == 0 and len(self.folders()) <= alive and self.streamed() == 0
 
         try:
-            until(nothing_left, "everything settled", seconds)
+            within(nothing_left, "everything settled", seconds)
         except AssertionError as late:
             left = f"{self.spooled()} bytes spooled in {len(self.folders())} folders, {self.streamed()} entries"
             raise AssertionError(f"{late}: {left}\n{self.log_tail()}") from None

@@ -75,6 +75,7 @@ SHAPES = (
     Shape("/v1/responses", "solar:solar-pro2", b"response.completed", True),
     Shape("/v1/chat/completions", "resilient", b"usage", False),
 )
+PLAIN = tuple(shape for shape in SHAPES if not shape.stream)
 STREAMS = tuple(shape for shape in SHAPES if shape.stream)
 
 
@@ -162,6 +163,11 @@ class Load:
 
     def outcomes(self) -> Counter[str]:
         return Counter(each.outcome for each in self.made)
+
+    def unanswered(self) -> list[str]:
+        """What callers got in place of an answer, for a message."""
+        others = [each for each in self.made if each.outcome != "answered"]
+        return [f"{each.marker} {each.outcome} {each.status}: {each.said[-300:]!r}" for each in others[:10]]
 
     def open(self, gateway: str | None = None) -> int:
         """Calls that are under way, of one gateway or of all."""

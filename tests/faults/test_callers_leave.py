@@ -11,9 +11,8 @@ from typing import get_args
 import pytest
 
 from gateway.__main__ import GRACE_SECONDS
-from tests.deployment import until
-from tests.faults.cluster import Cluster
-from tests.faults.load import SHAPES, STREAMS, Leave, provide
+from tests.faults.cluster import Cluster, until
+from tests.faults.load import PLAIN, SHAPES, STREAMS, Leave, provide
 from tests.faults.sizes import SIZE
 from tests.faults.verdict import Counts, judge, rows
 from tests.replay import Gate, Upstream
@@ -61,6 +60,8 @@ def draining(tmp_path: Path, package_servers: Servers, gate: Gate) -> Iterator[C
 
 def test_sigterm_lets_open_streams_end(draining: Cluster, gate: Gate, note: Note) -> None:
     url = draining.gateway.url
+    with draining.load(calls=SIZE.calls - SIZE.streams, shapes=PLAIN) as before:
+        pass
     with draining.load(
         gateways=lambda: [url], calls=SIZE.streams, at_once=SIZE.streams, shapes=STREAMS, timeout=GRACE_SECONDS * 2
     ) as load:
@@ -72,8 +73,11 @@ def test_sigterm_lets_open_streams_end(draining: Cluster, gate: Gate, note: Note
         gate.open()
     assert draining.gateway.wait() in ENDED
     assert time.monotonic() - began < GRACE_SECONDS
+    earlier = judge(draining, before, "6 SIGTERM, calls before it", seconds=SIZE.settle)
     counts = judge(draining, load, "6 SIGTERM, streams open", seconds=SIZE.settle)
+    note(earlier)
     note(counts)
+    assert earlier.answered == SIZE.calls - SIZE.streams
     assert counts.answered == counts.final == SIZE.streams
     assert counts.estimated == 0
     assert draining.folders() == []

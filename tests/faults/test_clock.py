@@ -128,7 +128,7 @@ def test_a_boundary_is_passed(place: Place, note: Note, name: str, boundary: dat
         pass
     counts = judge(place.cluster, load, f"7 {name}", seconds=SIZE.settle)
     note(counts)
-    assert counts.answered == SIZE.calls
+    assert counts.answered == SIZE.calls, load.unanswered()
     hours = place.hours(load)
     assert sum(hours.values()) == counts.rows
     assert len(hours) == 2, hours
@@ -144,7 +144,7 @@ def test_the_clock_jumps_back_an_hour(place: Place, note: Note) -> None:
         place.set_off(off - 3600)
     counts = judge(place.cluster, load, "7 clock jumps back an hour", seconds=SIZE.settle)
     note(counts)
-    assert counts.answered == SIZE.calls
+    assert counts.answered == SIZE.calls, load.unanswered()
     began = (
         "SELECT max(started_at) - min(started_at) > interval '50 minutes' FROM usage_events WHERE session_id LIKE %s"
     )

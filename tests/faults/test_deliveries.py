@@ -8,8 +8,7 @@ from collections.abc import Callable
 
 from redis import Redis
 
-from tests.deployment import until
-from tests.faults.cluster import STREAM, Cluster
+from tests.faults.cluster import STREAM, Cluster, until
 from tests.faults.sizes import SIZE
 from tests.faults.verdict import Counts, judge
 from usage_contract.event import SCHEMA_VERSION
@@ -37,7 +36,7 @@ def test_three_times_out_of_order_among_poison(cluster: Cluster, note: Note) -> 
         cluster.worker.start()
     counts = judge(cluster, load, "5 thrice, out of order, poison", seconds=SIZE.settle)
     note(counts)
-    assert counts.answered == SIZE.calls
+    assert counts.answered == SIZE.calls, load.unanswered()
     letters = cluster.sql("SELECT reason, count(*) FROM usage_dead_letters WHERE resolution IS NULL GROUP BY reason")
     assert sum(count for _, count in letters) == _POISON, letters
     assert any("update the worker" in reason for reason, _ in letters)

@@ -9,8 +9,7 @@ from contextlib import ExitStack, contextmanager
 import psycopg
 import pytest
 
-from tests.deployment import until
-from tests.faults.cluster import Cluster
+from tests.faults.cluster import Cluster, until
 from tests.faults.sizes import SIZE
 from tests.faults.verdict import Counts, judge
 from tests.services import PostgresServer, RedisServer
@@ -134,5 +133,5 @@ def test_postgres(cluster: Cluster, package_servers: Servers, note: Note, fault:
     counts = judge(cluster, load, f"4 Postgres {fault}", seconds=SIZE.settle)
     note(counts)
     assert first.outcomes()["answered"] == 24
-    assert counts.answered == SIZE.calls
+    assert counts.answered == SIZE.calls, load.unanswered()
     assert counts.lost == 0

@@ -115,5 +115,5 @@ def test_redis(place: Place, note: Note, fault: str) -> None:
         FAULTS[fault](place)
     counts = judge(place.cluster, load, f"3 Redis {fault}", seconds=SIZE.settle)
     note(counts)
-    assert counts.answered == SIZE.calls
+    assert counts.answered == SIZE.calls, load.unanswered()
     assert counts.lost == 0

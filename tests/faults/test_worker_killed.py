@@ -13,8 +13,8 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from tests.deployment import Process, until
-from tests.faults.cluster import PEERS_IDLE, Cluster
+from tests.deployment import Process
+from tests.faults.cluster import PEERS_IDLE, Cluster, until
 from tests.faults.sizes import SIZE
 from tests.faults.verdict import Counts, judge
 from tests.services import PostgresServer, RedisServer
@@ -31,7 +31,7 @@ def held_before_commit(cluster: Cluster) -> Iterator[None]:
     """Inside, a worker has inserted a batch and cannot commit."""
     with psycopg.connect(cluster.database_url, autocommit=True) as connection, connection.transaction():
         connection.execute("LOCK TABLE usage_receipts IN EXCLUSIVE MODE")
-        until(lambda: _waiting(cluster) > 0, "a worker waits for the lock", 120)
+        until(lambda: _waiting(cluster) > 0, "a worker waits for the lock")
         yield
 
 
@@ -57,7 +57,7 @@ def _kill_before_ack(cluster: Cluster, worker: Process, redis: RedisServer) -> N
     with held_before_commit(cluster):
         before = _events(cluster)
         redis.pause()
-    until(lambda: _events(cluster) > before, "the batch is committed", 120)
+    until(lambda: _events(cluster) > before, "the batch is committed")
     worker.kill()
     redis.resume()
 
@@ -92,7 +92,7 @@ def test_killed_in_a_loop(
         cluster.worker.start()
     note(counts)
     assert least == 1 or "tried one by one" in victim.log.read_text(encoding="utf-8")
-    assert counts.answered == SIZE.calls
+    assert counts.answered == SIZE.calls, load.unanswered()
     assert counts.lost == 0
 
 
@@ -109,22 +109,22 @@ def test_one_dies_for_ever_and_another_takes_over(cluster: Cluster, note: Note) 
     counts = judge(cluster, load, "2 worker gone for ever", seconds=SIZE.settle)
     note(counts)
     assert cluster.pending("doomed") == 0
-    assert counts.answered == SIZE.calls
+    assert counts.answered == SIZE.calls, load.unanswered()
     assert counts.lost == 0
 
 
 def _given_the_same(cluster: Cluster, rivals: list[Process]) -> None:
     """Of the same name, the second is given what the first has inserted and not acknowledged."""
     rivals[1].start()
-    until(lambda: _waiting(cluster) == 2, "both have the batch", 120)
+    until(lambda: _waiting(cluster) == 2, "both have the batch")
 
 
 def _taken_over(cluster: Cluster, rivals: list[Process]) -> None:
     """Of another name, the second takes what the first has had in hand for too long."""
-    until(lambda: cluster.pending("rival-0", idle=PEERS_IDLE) > 0, "the first has it for long", 120)
+    until(lambda: cluster.pending("rival-0", idle=PEERS_IDLE) > 0, "the first has it for long")
     rivals[1].start()
-    until(lambda: cluster.pending("rival-1") > 0, "the second has taken it over", 120)
-    until(lambda: _waiting(cluster) == 2, "both have the batch", 120)
+    until(lambda: cluster.pending("rival-1") > 0, "the second has taken it over")
+    until(lambda: _waiting(cluster) == 2, "both have the batch")
 
 
 @pytest.mark.parametrize(
@@ -154,5 +154,5 @@ def test_two_workers_fight_over_one_batch(
             rival.stop()
         cluster.worker.start()
     note(counts)
-    assert counts.answered == SIZE.calls
+    assert counts.answered == SIZE.calls, load.unanswered()
     assert counts.lost == 0

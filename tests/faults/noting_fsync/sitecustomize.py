@@ -1,4 +1,4 @@
-"""Writes down every fsync of a spool segment once it has returned: its time, path and size at that moment.
+"""Writes down every fsync of a spool segment once it has returned: when it began, the path and the size at that moment.
 
 On the PYTHONPATH of a service under test, so that a test can play a machine's crash: what no line here covers is lost.
 The fsync itself is the real one. The file to write to is named by TOLLGATE_TEST_SYNCED.
@@ -14,10 +14,10 @@ _notes = os.open(os.environ["TOLLGATE_TEST_SYNCED"], os.O_WRONLY | os.O_APPEND |
 
 
 def _noted(file: int) -> None:
-    path, size = os.readlink(f"/proc/self/fd/{file}"), os.fstat(file).st_size
+    path, size, began = os.readlink(f"/proc/self/fd/{file}"), os.fstat(file).st_size, time.monotonic()
     _real(file)
     if path.endswith(".seg"):
-        os.write(_notes, f"{time.monotonic()} {size} {path}\n".encode())
+        os.write(_notes, f"{began} {size} {path}\n".encode())
 
 
 os.fsync = _noted  # type: ignore[assignment]
