@@ -42,6 +42,7 @@ from gateway.metering.spool_metrics import SpoolCollector
 from gateway.models import Models
 from gateway.observability.metrics import Metrics
 from gateway.parts import Parts
+from gateway.price_list import PriceList
 from gateway.routes import (
     audit,
     budgets,
@@ -136,6 +137,7 @@ class _Machine:
         check_names(settings.byok, providers)
         known = Models(settings, providers, prices, accounts.prices, lambda: datetime.now(UTC))
         self._discovery = Discovery(known, self._upstream)
+        self._price_list = PriceList(known, settings.data_dir)
         metering = Metering(self._spool)
         metrics = Metrics()
         metering.on_event(metrics.event)
@@ -167,7 +169,8 @@ class _Machine:
             await asyncio.to_thread(ensure_visitor, self.parts.accounts.users, anonymous.user)
         await self.parts.accounts.start()
         await asyncio.to_thread(self._spool.open)
-        work = (self.parts.health.watch(), self._discovery.watch(), self._shipper.run(), self._desk.run())
+        watching = (self.parts.health.watch(), self._discovery.watch(), self._price_list.watch())
+        work = (*watching, self._shipper.run(), self._desk.run())
         self._tasks = [asyncio.create_task(each) for each in work]
         self.parts.health.state = "serving"
 

@@ -104,6 +104,10 @@ class Models:
         self.discovered: dict[str, Sequence[str]] = {}
         self.down: dict[str, str] = {}
 
+    def use(self, catalogue: Catalogue) -> None:
+        """Go by another price list from now on."""
+        self._catalogue = catalogue
+
     def resolve(self, asked: str) -> Sequence[Target]:
         """Targets in order of preference, at least one; those that cannot serve just now only if none can.
 

@@ -17,7 +17,7 @@ FLAT = {"input_price_per_million": 0, "output_price_per_million": 0, "price_per_
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Deployment, Upstream]]:
-    config = {"pricing": {"openai:flat": FLAT}}
+    config = {"pricing": {"openai:flat": FLAT, "openai:ours": FLAT}}
     with (
         Upstream() as upstream,
         Deployment(tmp_path_factory.mktemp("embedded"), upstream.url, config=config) as deployment,
@@ -54,6 +54,38 @@ def test_a_budget_outlives_its_gateway(place: tuple[Deployment, Upstream]) -> No
     found = [deployment.post(CHAT, chat("openai:flat"), key=key) for _ in range(2)]
     assert [each.status_code for each in found] == [200, 403]
     assert found[1].json()["detail"] == "User 'ann' has exceeded budget limit"
+
+
+@pytest.mark.parametrize(
+    ("scope", "name", "refused"),
+    [
+        ("tag", "team=red", "Tag 'team=red' has exceeded budget limit"),
+        ("model", "openai/ours", "Model 'openai:ours' has exceeded budget limit"),
+        ("provider", "openai", "Provider 'openai' has exceeded budget limit"),
+        ("global", None, "The gateway has exceeded budget limit"),
+    ],
+)
+def test_whoever_shares_a_budget(
+    place: tuple[Deployment, Upstream], scope: str, name: str | None, refused: str
+) -> None:
+    """Two cents are two calls of all who share it, with a warning from half of it on."""
+    deployment, _ = place
+    shared = {"scope": scope} if name is None else {"scope": scope, "id": name}
+    body = {"max_budget": 0.02, "soft_threshold": 0.5, "scopes": [shared]}
+    budget = _made(deployment, "/v1/budgets", body)
+    keys = [_made(deployment, "/v1/keys", {"tags": {"team": "red"}})["key"] for _ in range(3)]
+    found = [deployment.post(CHAT, chat("openai:ours"), key=key) for key in keys]
+    assert [each.status_code for each in found] == [200, 200, 403]
+    assert found[2].json()["detail"] == refused
+    assert [each.headers.get("x-tollgate-budget-warning") for each in found] == [f"{scope} 50%", f"{scope} 100%", None]
+    other = _made(deployment, "/v1/keys", {"tags": {"team": "blue"}})["key"]
+    elsewhere = deployment.post(CHAT, chat("openai:flat"), key=other)
+    assert elsewhere.status_code == (200 if scope in ("tag", "model") else 403)
+    gone = httpx.delete(
+        f"{deployment.url}/v1/budgets/{budget['budget_id']}", headers={"Authorization": f"Bearer {MASTER_KEY}"}
+    )
+    assert gone.status_code == 204
+    assert deployment.post(CHAT, chat("openai:ours"), key=keys[0]).status_code == 200
 
 
 def test_a_raised_budget_counts_at_once(place: tuple[Deployment, Upstream]) -> None:

@@ -21,13 +21,14 @@ _PARTS = {
     "w": "context window",
     "o": "most output",
     "d": "deprecated",
+    "c": "capabilities",
     "m": "names",
 }
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(required=True, metavar="ACTION", dest="action")
-    for name, text in (("diff", "show what would change"), ("apply", "take it over, at the gateway's next start")):
+    for name, text in (("diff", "show what would change"), ("apply", "take it over")):
         action = actions.add_parser(name, help=text)
         command_line.arguments(action)
         action.add_argument("file", type=Path, help="a price list that `python -m gateway.catalogue_build FILE` wrote")
@@ -42,7 +43,9 @@ def main(options: argparse.Namespace) -> int:
     sys.stdout.write("".join(f"{line}\n" for line in changes) or "Nothing would change.\n")
     if options.action == "apply" and changes:
         _replace(refreshed_path(settings.data_dir), options.file.read_bytes())
-        sys.stdout.write("Taken over. Start the gateway again to use it; prices set over the API still come first.\n")
+        sys.stdout.write(
+            "Taken over: gateways of this data folder go by it now. Prices set over the API still come first.\n"
+        )
     return 0
 
 
