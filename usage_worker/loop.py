@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random
@@ -30,6 +31,9 @@ class Source(Protocol):
 
     async def ack(self, entries: Sequence[Entry]) -> None:
         """These are safe in the database, never deliver them again. Raises SourceUnavailable."""
+
+    async def measure(self) -> None:
+        """Tell the meters how much waits, where that can be known. Raises SourceUnavailable."""
 
     async def release(self) -> None:
         """What was given and not acknowledged is given back, as if it had not been delivered. Raises
@@ -132,6 +136,7 @@ class Loop:
                     self.meters.idle()
                     continue
                 self.cap.check(len(batch.entries), len(batch.letters))
+                self.meters.took(batch.rows)
                 if await self._save(batch.rows, batch.letters, stop):
                     await self._ack(batch.entries, stop)
         finally:
@@ -164,6 +169,8 @@ class Loop:
                     return False
                 await self._wait(stop, error)
                 self.meters.turn(self.clock())
+                with suppress(SourceUnavailable):
+                    await self.source.measure()
             except Refused as error:
                 return await self._isolate(rows, letters, str(error), stop)
             else:

@@ -33,14 +33,22 @@ class Meters:
             registry=self.registry,
         )
         self._commit = Histogram(f"{name}_commit_seconds", "Time of a batch's transaction", registry=self.registry)
-        self._lag = Gauge(f"{name}_lag_seconds", "Age of the newest event of the last batch", registry=self.registry)
+        self._lag = Gauge(f"{name}_lag_seconds", "Age of the newest event in hand or stored", registry=self.registry)
         self._backlog = Gauge(f"{name}_lag_entries", "Entries that wait in the stream", registry=self.registry)
         self._now: datetime | None = None
+        self._in_hand: datetime | None = None  # time of the newest event that is not stored yet
         self.waiting_for: str | None = None
 
     def turn(self, now: datetime) -> None:
         """The loop is alive."""
         self._now = now
+        if self._in_hand is not None:
+            self._lag.set(max(0.0, (now - self._in_hand).total_seconds()))
+
+    def took(self, rows: Sequence[Row]) -> None:
+        """These are to be stored: while they cannot be, the lag grows."""
+        if rows:
+            self._in_hand = from_us(max(row.event_time for row in rows))
 
     def idle(self) -> None:
         self.waiting_for = None
@@ -55,6 +63,7 @@ class Meters:
 
     def saved(self, saved: Saved, seconds: float, rows: Sequence[Row]) -> None:
         self.waiting_for = None
+        self._in_hand = None
         self._stored.inc(saved.stored)
         self._duplicates.inc(saved.duplicates)
         self._letters.inc(saved.dead_lettered)

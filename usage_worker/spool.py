@@ -49,6 +49,9 @@ class SpoolSource:
     async def ack(self, entries: Sequence[Entry]) -> None:
         """Nothing to do: the store's receipts are what the gateway goes by."""
 
+    async def measure(self) -> None:
+        """Nothing to do: how many events wait on the disk, only reading it would tell."""
+
     async def release(self) -> None:
         """Nothing to do: deliveries are not counted."""
 

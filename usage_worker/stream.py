@@ -118,6 +118,10 @@ class StreamSource:
         if self._alone not in self._in_hand:
             self._alone = None
 
+    async def measure(self) -> None:
+        with self._available():
+            await self._measure()
+
     async def release(self) -> None:
         tokens: dict[int, list[bytes]] = defaultdict(list)
         for token, deliveries in self._in_hand.items():
@@ -216,7 +220,10 @@ class StreamSource:
             self._own = _START
         if self._claim_from == b"0-0":
             self._next_claim = self._clock() + self._peers_idle / 4
-            self._backlog(int(await self._redis.xlen(self._stream)))
+            await self._measure()
+
+    async def _measure(self) -> None:
+        self._backlog(int(await self._redis.xlen(self._stream)))
 
     def _given(self, raw: list[RawEntry], deliveries: dict[bytes, int]) -> list[Entry]:
         self._in_hand.update((token, deliveries[token]) for token, _ in raw)

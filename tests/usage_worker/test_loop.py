@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import count
 from random import Random
 
@@ -33,6 +34,7 @@ class Script:
     stop: asyncio.Event
     acks: list[object] = field(default_factory=list)
     released: bool = False
+    measured: int = 0
     ack_errors: list[WorkerError] = field(default_factory=list)
     before_read: Callable[[], None] = lambda: None
     exhausted: bool = False
@@ -53,6 +55,10 @@ class Script:
         if self.ack_errors:
             raise self.ack_errors.pop(0)
         self.acks += [entry.token for entry in entries]
+
+    async def measure(self) -> None:
+        self.measured += 1
+        raise SourceUnavailable("away")
 
     async def release(self) -> None:
         self.released = True
@@ -145,6 +151,17 @@ async def test_while_the_database_is_away_nothing_is_acknowledged_and_nothing_lo
     assert rig.store.ids == _ids(1)
     assert rig.source.acks == [1]
     assert rig.metric("waits_total", reason="StoreUnavailable") == 3
+    assert rig.source.measured == 3
+
+
+async def test_the_lag_grows_while_the_database_is_away() -> None:
+    rig = _rig(_entries(1), store=Memory(errors=[StoreUnavailable("away")] * 4))
+    minutes, lags = count(), []
+    rig.loop.clock = lambda: NOON + timedelta(minutes=next(minutes))
+    rig.store.before_save = lambda: lags.append(rig.metric("lag_seconds"))
+    await rig.run()
+    assert lags[1:] == sorted(set(lags[1:]))
+    assert lags[-1] > 120
 
 
 async def test_stop_while_the_database_is_away_gives_up_without_acknowledging() -> None:

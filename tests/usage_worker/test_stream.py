@@ -265,6 +265,8 @@ async def test_the_backlog_is_told_with_each_look_at_the_peers(redis_url: str) -
         source = await _ready(_source(redis, batch=1, backlog=told.append))
         await source.read()
         assert told == [3]
+        await source.measure()
+        assert told == [3, 3]
 
 
 async def test_a_redis_that_went_away_is_asked_again_for_the_answer_that_was_lost(
