@@ -48,6 +48,8 @@ def serve(settings: Settings, workers: int, overrides: Overrides) -> None:
     sockets = [listen(settings.host, settings.port, "--port")]
     if settings.page_dir is not None and settings.ui_port != settings.port:
         sockets.append(listen(settings.host, settings.ui_port, "--ui-port"))
+    if (port := settings.llm_server.port) is not None:
+        sockets.append(listen(settings.host, port, "llm_server.port"))
     _hand_down(overrides)
     config = uvicorn.Config(
         "gateway.serving:app",

@@ -17,8 +17,11 @@ from starlette.exceptions import HTTPException
 
 from gateway import __version__
 from gateway.accounts.bootstrap import ensure_bootstrap_key, ensure_visitor
+from gateway.accounts.conversations import Conversations
 from gateway.accounts.first_keys import read_or_make
+from gateway.accounts.jobs import Jobs
 from gateway.accounts.provider_objects import ProviderObjects
+from gateway.accounts.purging import purge_again_and_again
 from gateway.accounts.scopes import configured_limits
 from gateway.accounts.service import Accounts
 from gateway.accounts.spend import spent_with
@@ -28,12 +31,17 @@ from gateway.admission.in_memory import InMemory
 from gateway.admission.in_redis import InRedis
 from gateway.calls import Calls
 from gateway.calls.allowance import Allowance
+from gateway.calls.background import Background
+from gateway.calls.door import PlainDoor
+from gateway.calls.llm_server import LlmServer
 from gateway.calls.own_key import check_names
 from gateway.calls.playground import Playground
 from gateway.catalogue import Catalogue, catalogue_path
 from gateway.discovery import Discovery
 from gateway.express import Express, Inference, Lanes, error_headers, plain_error
 from gateway.health import Health
+from gateway.ids import uuid7
+from gateway.machine import Machine
 from gateway.metering.redis_stream import RedisStream
 from gateway.metering.settlement import Metering
 from gateway.metering.shipper import ReceiptReader, Shipper
@@ -50,6 +58,7 @@ from gateway.routes import (
     inference,
     keys,
     limits,
+    llm_server,
     models,
     ops,
     page,
@@ -61,7 +70,7 @@ from gateway.routes import (
 from gateway.routing.providers import Provider, build_providers
 from gateway.settings import Settings
 from gateway.settings.provider_keys import KeyRing
-from gateway.surfaces import SURFACES
+from gateway.surfaces import LLM_SERVER, SURFACES
 from gateway.upstream import Upstream
 from ledger.engine import make_engine
 from ledger.queries import receipts
@@ -138,30 +147,55 @@ class _Machine:
         known = Models(settings, providers, prices, accounts.prices, lambda: datetime.now(UTC))
         self._discovery = Discovery(known, self._upstream)
         self._price_list = PriceList(known, settings.data_dir)
+        chosen = settings.llm_server
+        self._conversations = Conversations(self._store, chosen.history, lambda: datetime.now(UTC))
+        self._jobs = Jobs(self._store, chosen.jobs, uuid7())
         metering = Metering(self._spool)
         metrics = Metrics()
         metering.on_event(metrics.event)
         metrics.registry.register(SpoolCollector(self._spool, self._shipper))
         self._desk = Desk(_counter(settings, self._spool), _spent_reader(ledger))
-        calls = Calls(
-            keys=accounts.keys,
-            models=known,
-            metering=metering,
-            objects=self._objects,
-            allowance=Allowance(self._desk, accounts.policies, known, metrics, settings.admission),
-            doors={"playground": Playground(known)},
-            upstream=self._upstream,
-            limits=settings.upstream,
-            byok=settings.byok,
-            max_body_bytes=settings.max_body_bytes,
-        )
+        calls = self._calls(settings, accounts, known, metering, metrics)
         health = Health(
             {"database": lambda: asyncio.to_thread(self._store.ping)},
             blockers=(lambda: None if self._spool.writable else self._spool.reason,),
             worries=(lambda: self._shipper.reason, lambda: self._desk.trouble),
         )
-        self.parts = Parts(settings, accounts, known, calls, metering, metrics, health, ledger)
+        self._background = Background(self._jobs, accounts.keys, calls.serve_for, LLM_SERVER, chosen.jobs)
+        self.parts = Parts(
+            settings=settings,
+            accounts=accounts,
+            models=known,
+            calls=calls,
+            metering=metering,
+            metrics=metrics,
+            health=health,
+            ledger=ledger,
+            conversations=self._conversations,
+            jobs=self._jobs,
+            machine=Machine(settings.data_dir),
+        )
         self._tasks: list[asyncio.Task[None]] = []
+
+    def _calls(
+        self, settings: Settings, accounts: Accounts, known: Models, metering: Metering, metrics: Metrics
+    ) -> Calls:
+        return Calls(
+            keys=accounts.keys,
+            models=known,
+            metering=metering,
+            objects=self._objects,
+            allowance=Allowance(self._desk, accounts.policies, known, metrics, settings.admission),
+            doors={
+                "playground": Playground(known),
+                "llm_server": LlmServer(known, self._conversations, self._jobs, settings.llm_server),
+                "cpu_stack": PlainDoor(),
+            },
+            upstream=self._upstream,
+            limits=settings.upstream,
+            byok=settings.byok,
+            max_body_bytes=settings.max_body_bytes,
+        )
 
     async def start(self) -> None:
         await asyncio.to_thread(ensure_bootstrap_key, self.parts.accounts.issuer, self._credentials.bootstrap)
@@ -170,7 +204,10 @@ class _Machine:
         await self.parts.accounts.start()
         await asyncio.to_thread(self._spool.open)
         watching = (self.parts.health.watch(), self._discovery.watch(), self._price_list.watch())
-        work = (*watching, self._shipper.run(), self._desk.run())
+        work = [*watching, self._shipper.run(), self._desk.run()]
+        work.append(purge_again_and_again(self._conversations.purge, self._jobs.purge))
+        if self.parts.settings.llm_server.jobs.enabled:
+            work.append(self._background.run())
         self._tasks = [asyncio.create_task(each) for each in work]
         self.parts.health.state = "serving"
 
@@ -180,6 +217,7 @@ class _Machine:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.stop()
         await self.parts.accounts.stop()
         await self._desk.close()
         await self._objects.settle()
@@ -256,6 +294,9 @@ def _api(settings: Settings, parts: Parts, serve: Inference, lifespan: Lifespan)
         playground.router,
         cpu_stack.status,
         cpu_stack.traces,
+        llm_server.open_router,
+        llm_server.status_router,
+        llm_server.router,
         inference.declare(SURFACES, serve),
     ):
         api.include_router(router)

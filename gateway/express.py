@@ -22,6 +22,7 @@ from gateway.observability.metrics import Metrics
 from gateway.parts import Parts
 from gateway.surfaces import DoorSurface, Surface
 from wire.errors import GatewayError, TooLarge, Unauthenticated
+from wire.languages import preferred
 
 _log = logging.getLogger(__name__)
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -98,7 +99,7 @@ class Inference:
             if isinstance(error, Unauthenticated):
                 self._metrics.auth_failed(error.code)
             if isinstance(surface, DoorSurface):
-                error = surface.dialect.told(error)
+                error = surface.dialect.told(error, preferred(exchange.header(b"accept-language")))
             body = orjson.dumps(surface.dialect.render_error(error))
             await exchange.respond(error.status, error_headers(error), body)
         except CallerGone:

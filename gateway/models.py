@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 
 from gateway.catalogue import Catalogue, CatalogueEntry
 from gateway.pricing import Price, from_config, to_config
-from gateway.routing.providers import Provider
+from gateway.routing.providers import ALWAYS_LISTED, Provider
 from gateway.routing.resolve import RoutingTable, Target
 from gateway.settings import PriceSettings, Settings
 from wire.errors import NotFound
@@ -268,6 +268,16 @@ class Models:
         if found is None:
             return provider.default_model
         return found[0] if found else provider.default_model or NO_MODEL
+
+    def any_default(self) -> str | None:
+        """The model that the first provider that can serve means by its own name, the standard ones first."""
+        names = [*(name for name in ALWAYS_LISTED if name in self.providers), *self.providers]
+        for name in names:
+            provider = self.providers[name]
+            model = self._default_model(provider)
+            if model is not None and self.unavailable(provider) is None:
+                return f"{name}:{model}"
+        return None
 
     def _find_bare(self, model: str, among: Collection[str]) -> str | None:
         for kind in among:

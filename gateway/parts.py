@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
+from gateway.accounts.conversations import Conversations
+from gateway.accounts.jobs import Jobs
 from gateway.accounts.keys import Keys
 from gateway.accounts.service import Accounts
 from gateway.calls import Calls
 from gateway.health import Health
+from gateway.machine import Machine
 from gateway.metering.settlement import Metering
 from gateway.models import Models
 from gateway.observability.metrics import Metrics
@@ -26,6 +29,9 @@ class Parts:
     metrics: Metrics
     health: Health
     ledger: Engine
+    conversations: Conversations
+    jobs: Jobs
+    machine: Machine
 
     @property
     def keys(self) -> Keys:

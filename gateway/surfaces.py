@@ -10,6 +10,7 @@ from wire.dialects.gemini import DIALECT as GEMINI
 from wire.dialects.openai_chat import DIALECT as OPENAI_CHAT
 from wire.dialects.openai_responses import DIALECT as RESPONSES
 from wire.front_doors.cpu_stack import DOOR as CPU_STACK
+from wire.front_doors.llm_server import DOOR as LLM_SERVER_DOOR
 from wire.front_doors.playground import DOOR as PLAYGROUND
 from wire.providers import Operation
 
@@ -93,6 +94,9 @@ def _gemini(version: str) -> tuple[Surface, ...]:
     )
 
 
+LLM_SERVER = DoorSurface(
+    "/api/v1/chat", LLM_SERVER_DOOR, "LLM Server chat", "user_prompt", "user", session_field="request_id"
+)
 SURFACES: tuple[Surface, ...] = (
     ChatSurface("/v1/chat/completions", OPENAI_CHAT, "OpenAI Chat Completions", "messages", "user"),
     ChatSurface("/v1/responses", RESPONSES, "OpenAI Responses", "input", "user"),
@@ -118,6 +122,7 @@ SURFACES: tuple[Surface, ...] = (
         "/v1/moderations", "moderations", "OpenAI moderations", "input", default_model="openai:omni-moderation-latest"
     ),
     ForwardSurface("/v1/rerank", "rerank", "Rerank documents (Cohere, Jina, Voyage, llama.cpp)", "query"),
+    LLM_SERVER,
     DoorSurface(
         "/api/chat/completions", PLAYGROUND, "Playground chat", "messages", "user_id", session_field="session_id"
     ),

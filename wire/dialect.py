@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct
 
 from wire.errors import GatewayError, UpstreamError
+from wire.languages import Language
 from wire.neutral import DialectName, DoorName, FormatName, Request, Response, Stamp, StreamEvent, Usage
 from wire.sse import SseEvent
 
@@ -131,7 +132,7 @@ class FrontDoor(CallerFormat, Protocol):
     @property
     def name(self) -> DoorName: ...
 
-    def told(self, error: GatewayError) -> GatewayError:
+    def told(self, error: GatewayError, language: Language | None = None) -> GatewayError:
         """The error as its clients know it: status and message may be others. Told twice, it is the same."""
 
 

@@ -13,7 +13,7 @@ field can be named in the caller's own terms.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -258,6 +258,7 @@ class Request(Struct, frozen=True, kw_only=True):
     service_tier: str | None = None
     store: bool | None = None
     prompt_cache_key: str | None = None
+    web_search: bool = False  # asked through a front door: to be turned into its provider's tool (wire.web_search)
     encrypted_reasoning: bool = False  # reasoning must come back in a form that can be handed in again (Responses)
     extra: dict[str, Any] = {}  # top-level fields with no place above: name (path) in the dialect -> value, as given
 
@@ -363,6 +364,8 @@ class Served(Struct, frozen=True, kw_only=True):
     model: str
     session_id: str | None
     account: Callable[[], Account]
+    shown: Mapping[str, Any] = {}  # what the door itself has to tell, by the names of its answer's fields
+    language: Literal["en", "ko"] | None = None  # of messages to the caller
 
 
 class Stamp(Struct, frozen=True, kw_only=True):

@@ -95,6 +95,7 @@ class ProviderRow(Struct, frozen=True, kw_only=True):
     price_list: str | None = None
     default_model: str | None = None
     needs_key: bool = True
+    web_search: bool = False  # runs searches of the web itself, in the dialects that have a tool for it
     docs: str = ""
 
 
@@ -119,6 +120,7 @@ _STANDARD = (
         environment=("OPENAI_API_KEY",),
         price_list="openai",
         default_model="gpt-4o-mini",
+        web_search=True,
         docs="https://platform.openai.com/docs/api-reference",
     ),
     ProviderRow(
@@ -132,6 +134,7 @@ _STANDARD = (
         environment=("ANTHROPIC_API_KEY",),
         price_list="anthropic",
         default_model="claude-sonnet-4-5",
+        web_search=True,
         docs="https://docs.anthropic.com/en/api/messages",
     ),
     ProviderRow(
@@ -144,6 +147,7 @@ _STANDARD = (
         environment=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
         price_list="google",
         default_model="gemini-2.5-flash",
+        web_search=True,
         docs="https://ai.google.dev/api/generate-content",
     ),
     ProviderRow(
@@ -292,6 +296,7 @@ _PRESETS = (
         "https://docs.x.ai/docs/api-reference",
         dialects=("openai_chat", "openai_responses"),
         price_list="x-ai",
+        web_search=True,
     ),
     _preset(
         "cohere",

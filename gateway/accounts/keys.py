@@ -92,6 +92,22 @@ class Keys:
             return Principal(None, visitor)
         return await self.authenticate(credential)
 
+    async def holder(self, key_id: str) -> Principal:
+        """Who holds the key of that id, if it is good now. Raises Unauthenticated, NotReady."""
+
+        def load() -> KeyRecord | None:
+            with self._store.reading() as connection:
+                return key_rows.by_id(connection, key_id)
+
+        try:
+            record = await self._in_thread(load)
+        except (SQLAlchemyError, TimeoutError) as error:
+            raise _away() from error
+        if record is None:
+            raise Unauthenticated("Invalid API key")
+        self._check(record, record.key_hash)
+        return Principal(record)
+
     def require_master(self, credential: str | None) -> None:
         """Raises Unauthenticated unless this is the master key, NotReady when there is none to compare with."""
         if self._master is None:

@@ -6,21 +6,23 @@ it blocks; services call it from a thread, never on the hot path. SQLAlchemy's e
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from gateway.accounts.tables import audit_log, changes
 from gateway.ids import uuid7
 from ledger.engine import reading
-from wire.errors import CallerError
+from wire.errors import CallerError, NotReady
 
 _MAX_ID = 255
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,14 @@ class AccountStore:
         changed = Changed(change.version, frozenset(change.keys), frozenset(change.users))
         for listener in self._listeners:
             listener(changed)
+
+
+async def in_thread(work: Callable[[], _Result]) -> _Result:
+    """What `work` returns. Raises NotReady when the database is away."""
+    try:
+        return await asyncio.to_thread(work)
+    except SQLAlchemyError as error:
+        raise NotReady("The accounts database cannot be reached, try again", code="database_away") from error
 
 
 def counter(connection: Connection) -> int:

@@ -7,7 +7,20 @@ there. Money is exact decimal text. Keys and users are never removed, only marke
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, ForeignKey, Index, MetaData, String, Table, Text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
 
 from ledger.tables import UtcTime
 
@@ -143,6 +156,60 @@ provider_objects = Table(
     Column("user_id", String(255), primary_key=True),
     Column("provider", String(255), nullable=False),
     Column("created_at", UtcTime, nullable=False, index=True),
+)
+
+# Dialogues that the gateway keeps for a user. What people and models said stands here and nowhere else.
+conversations = Table(
+    "account_conversations",
+    metadata,
+    Column("user_id", String(255), primary_key=True),
+    Column("conversation_id", String(255), primary_key=True),
+    Column("system_prompt", Text),
+    Column("last_position", BigInteger, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+    Column("expires_at", UtcTime, nullable=False, index=True),
+    Index("ix_account_conversations_recent", "user_id", "updated_at"),
+)
+
+messages = Table(
+    "account_messages",
+    metadata,
+    Column("user_id", String(255), primary_key=True),
+    Column("conversation_id", String(255), primary_key=True),
+    Column("position", BigInteger, primary_key=True),
+    Column("role", String(16), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    ForeignKeyConstraint(
+        ["user_id", "conversation_id"],
+        ["account_conversations.user_id", "account_conversations.conversation_id"],
+        name="fk_account_messages_conversation",
+        ondelete="CASCADE",
+    ),
+)
+
+# Calls to be made in the background. `claimed_by` works on it until `leased_until`; `request` and `answer` are JSON.
+jobs = Table(
+    "account_jobs",
+    metadata,
+    Column("job_id", String(36), primary_key=True),
+    Column("user_id", String(255), nullable=False),
+    Column("key_id", String(36)),
+    Column("state", String(16), nullable=False),
+    Column("request", Text, nullable=False),
+    Column("answer", Text),
+    Column("status", Integer),
+    Column("runs", Integer, nullable=False),
+    Column("claimed_by", String(36)),
+    Column("leased_until", UtcTime),
+    Column("created_at", UtcTime, nullable=False),
+    Column("started_at", UtcTime),
+    Column("ended_at", UtcTime),
+    Column("expires_at", UtcTime, nullable=False, index=True),
+    Index("ix_account_jobs_open", "state", "leased_until"),
+    Index("ix_account_jobs_user_id", "user_id", "state"),
 )
 
 # One row. Every change raises the counter in its own transaction, so that other processes know to look again.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 from msgspec import structs
 
-from gateway.calls.own_key import read_own_key
+from gateway.calls.own_key import OwnKey, read_own_key
 from gateway.exchange import Exchange
 from gateway.surfaces import ChatSurface, CountSurface, DoorSurface, ForwardSurface, Surface
 from wire.errors import BadRequest
@@ -42,7 +42,7 @@ class Ask:
     output_cap: int | None
     content_type: str = "application/json"
     request: Request | None = None
-    own_key: str | None = field(default=None, repr=False)  # the caller's own for the provider
+    own_key: OwnKey | None = None
     lower_cap: bool | None = None
 
     def with_output_cap(self, cap: int) -> Ask:
@@ -54,8 +54,8 @@ class Ask:
         return replace(self, raw=raw, body=_parse(raw), output_cap=cap)
 
 
-def read_ask(exchange: Exchange, surface: Surface, raw: bytes) -> Ask:
-    """Raises BadRequest naming the field."""
+def read_ask(exchange: Exchange, surface: Surface, raw: bytes, default_model: str | None = None) -> Ask:
+    """`default_model` is asked for by a call that names none. Raises BadRequest naming the field."""
     content_type = exchange.header(b"content-type") or ""
     if isinstance(surface, ForwardSurface) and surface.form:
         body = _form(raw, boundary_of(content_type), surface.turns)
@@ -66,8 +66,8 @@ def read_ask(exchange: Exchange, surface: Surface, raw: bytes) -> Ask:
     strict = _flag({"strict": body.pop("strict", None)}, "strict")
     strict = strict or exchange.header(b"x-tollgate-strict") in ("1", "true")
     model = exchange.params.get("model") or body.get("model")
-    if model is None and isinstance(surface, ForwardSurface):
-        model = surface.default_model
+    if model is None:
+        model = surface.default_model if isinstance(surface, ForwardSurface) else default_model
     if not isinstance(model, str) or not model.strip():
         raise BadRequest("'model' is required and must be a non-empty string", param="model")
     _check_turns(body, surface)

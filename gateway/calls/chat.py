@@ -13,7 +13,7 @@ from gateway.accounts.provider_objects import ProviderObjects
 from gateway.calls.allowance import Allowance
 from gateway.calls.ask import Ask, read_ask
 from gateway.calls.counts import TokenCounts
-from gateway.calls.door import Doors, Visit
+from gateway.calls.door import Doors, Passage, Visit
 from gateway.calls.forward import prepare_forward
 from gateway.calls.own_key import with_own_key
 from gateway.calls.permitted import permitted
@@ -66,8 +66,11 @@ class Calls:
 
     async def serve(self, exchange: Exchange, surface: Surface) -> None:
         """Answer one call. Raises GatewayError while nothing has been sent; later errors end the stream in-band."""
-        principal = await self._principal(exchange, surface)
-        ask = read_ask(exchange, surface, await exchange.body(self._max_body))
+        await self.serve_for(await self._principal(exchange, surface), exchange, surface)
+
+    async def serve_for(self, principal: Principal, exchange: Exchange, surface: Surface) -> None:
+        """`serve` for somebody who is known already."""
+        ask = self._read(surface, exchange, await exchange.body(self._max_body))
         targets = permitted(principal, self._targets(ask), self._models)
         if isinstance(surface, CountSurface) and principal.is_master:
             return await self._counts.serve(exchange, ask, surface, targets[0])
@@ -75,8 +78,15 @@ class Calls:
         targets = await self._pinned(ask, user_id, targets)
         if isinstance(surface, CountSurface):
             return await self._counts.serve(exchange, ask, surface, targets[0])
+        passage = None
         if isinstance(surface, DoorSurface):
-            ask = await self._through_door(Visit(ask, user_id, targets), surface)
+            passage = await self._through_door(Visit(exchange, ask, principal, user_id, targets), surface)
+            if passage is None:
+                return None
+            request = passage.request
+            output_cap = request.max_tokens or ask.output_cap
+            ask = replace(ask, request=request, session_id=passage.session_id, output_cap=output_cap)
+            targets = passage.targets or targets
         if ask.stream and surface.dialect.name == "gemini" and exchange.query("alt") != "sse":
             exchange.framing = ArrayFraming()
         caller = Caller(
@@ -96,7 +106,7 @@ class Calls:
         created = self._metering.clock() // 1_000_000_000
         stamp = Stamp(id=exchange.request_id.replace("-", ""), created=created, model=ask.model)
         estimate = estimate_tokens(ask.raw) if ask.request is None else estimate_request_tokens(ask.request)
-        turn = Turn(exchange, ask, metered, stamp, estimate)
+        turn = Turn(exchange, ask, metered, stamp, estimate, passage=passage)
         if ask.own_key is None:
             targets = self._allowance.priced(targets)
         grant = self._allowance.open(principal.key, metered, ask, targets, turn.input_estimate)
@@ -119,12 +129,19 @@ class Calls:
             return await self._keys.admit(credential, surface.dialect.name, exchange.header)
         return await self._keys.authenticate(credential)
 
-    async def _through_door(self, visit: Visit, surface: DoorSurface) -> Ask:
+    def _read(self, surface: Surface, exchange: Exchange, raw: bytes) -> Ask:
+        """Raises BadRequest."""
+        if not isinstance(surface, DoorSurface):
+            return read_ask(exchange, surface, raw)
+        door = self._doors[surface.dialect.name]
+        ask = read_ask(exchange, surface, raw, door.default_model())
+        own_key = door.own_key(ask.body)
+        return ask if own_key is None else replace(ask, own_key=own_key)
+
+    async def _through_door(self, visit: Visit, surface: DoorSurface) -> Passage | None:
         ask = visit.ask
         request = surface.dialect.parse_request(ask.body, model=ask.model, stream=ask.stream)
-        if door := self._doors.get(surface.dialect.name):
-            request = await door.before(request, visit)
-        return replace(ask, request=request, output_cap=request.max_tokens or ask.output_cap)
+        return await self._doors[surface.dialect.name].before(request, visit)
 
     async def _pinned(self, ask: Ask, user_id: str, targets: Sequence[Target]) -> Sequence[Target]:
         """A Responses call that goes on from something kept goes to whoever keeps it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from gateway.routing.providers import Provider
 from gateway.routing.resolve import Target
@@ -13,13 +13,24 @@ from wire.errors import BadRequest, GatewayError, NotAllowed, UpstreamCredential
 from wire.providers import IMPLIED_TYPES
 
 HEADER = b"x-tollgate-provider-key"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnKey:
+    """`where` names the field or header that it stood in; `only`: it is meant for that kind of provider."""
+
+    key: str = field(repr=False)
+    where: str = HEADER.decode()
+    only: str | None = None
+
+
 _WELL_FORMED = re.compile(r"[!-~]{8,512}")
 
 
-def read_own_key(header: Callable[[bytes], str | None]) -> str | None:
+def read_own_key(header: Callable[[bytes], str | None]) -> OwnKey | None:
     """The key that a call brings along, None when it brings none. Raises BadRequest for what cannot be one."""
     value = header(HEADER)
-    return None if value is None else checked_key(value, HEADER.decode())
+    return None if value is None else OwnKey(checked_key(value, HEADER.decode()))
 
 
 def checked_key(value: str, field: str) -> str:
@@ -30,19 +41,25 @@ def checked_key(value: str, field: str) -> str:
     return key
 
 
-def with_own_key(targets: Sequence[Target], key: str, settings: ByokSection) -> Sequence[Target]:
+def with_own_key(targets: Sequence[Target], own: OwnKey, settings: ByokSection) -> Sequence[Target]:
     """The targets at the first one's provider, called with this key: no other provider may ever see it.
 
     Raises NotAllowed where the operator does not let callers bring keys, BadRequest where the provider takes none.
     """
     provider = targets[0].provider
-    if "*" not in settings.providers and not any(_means(name, provider.name) for name in settings.providers):
+    if own.only is not None and provider.row.name != own.only:
+        raise BadRequest(
+            f"'{own.where}' is for OpenAI's models, '{targets[0].asked}' is of provider '{provider.name}'",
+            param=own.where,
+            code="own_key_other_provider",
+        )
+    if not (settings.llm_server if own.only else _allowed(provider, settings)):
         raise NotAllowed(
             f"This gateway takes no caller's key for provider '{provider.name}'", code="own_key_not_allowed"
         )
     if provider.row.auth == "none":
-        raise BadRequest(f"Provider '{provider.name}' takes no key", param=HEADER.decode(), code="own_key_not_used")
-    theirs = provider.with_key(key)
+        raise BadRequest(f"Provider '{provider.name}' takes no key", param=own.where, code="own_key_not_used")
+    theirs = provider.with_key(own.key)
     return [replace(target, provider=theirs) for target in targets if target.provider.name == provider.name]
 
 
@@ -52,6 +69,10 @@ def check_names(settings: ByokSection, providers: Iterable[str]) -> None:
     for name in settings.providers:
         if name != "*" and not any(_means(name, each) for each in known):
             raise SettingsError(f"byok.providers: {name!r} is not a provider here; add `providers.{name}`, or mend it")
+
+
+def _allowed(provider: Provider, settings: ByokSection) -> bool:
+    return "*" in settings.providers or any(_means(name, provider.name) for name in settings.providers)
 
 
 def _means(name: str, provider: str) -> bool:

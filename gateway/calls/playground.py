@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.calls.door import Visit
+from gateway.calls.door import Passage, PlainDoor, Visit
 from gateway.models import Models
 from wire.errors import BadRequest, NotFound
 from wire.estimate import estimate_request_tokens
@@ -11,13 +11,13 @@ from wire.neutral import Request
 _INPUT_PERCENT = 85  # of the context window: the rest is for the answer
 
 
-class Playground:
+class Playground(PlainDoor):
     """A `Door`."""
 
     def __init__(self, models: Models) -> None:
         self._models = models
 
-    async def before(self, request: Request, visit: Visit) -> Request:
+    async def before(self, request: Request, visit: Visit) -> Passage | None:
         """Raises NotFound and BadRequest. The first target's limits count."""
         target = visit.targets[0]
         if not self._models.is_known(target):
@@ -31,7 +31,7 @@ class Playground:
         window = self._models.context_window(target)
         if window is not None:
             _check_input(estimate_request_tokens(request), window, visit.ask.model)
-        return request
+        return await super().before(request, visit)
 
 
 def _check_input(tokens: int, window: int, model: str) -> None:

@@ -17,9 +17,11 @@ from gateway.surfaces import DIALECTS, ChatSurface
 from gateway.upstream import UpstreamRequest
 from wire.dialect import CallerFormat, Dialect
 from wire.errors import BadRequest, NotReady
+from wire.neutral import DialectName
 from wire.providers import Operation
 from wire.tool_fitting import Fitted
 from wire.translation import translate
+from wire.web_search import searching_dialect, with_search_tool
 
 # Request headers of the caller that may go upstream, per dialect, when it is spoken there natively.
 PASSED_HEADERS: dict[str, tuple[bytes, ...]] = {
@@ -57,10 +59,20 @@ def prepare_chat(ask: Ask, surface: ChatSurface, target: Target, passed: list[tu
         headers = upstream_headers(provider, passed)
         request = UpstreamRequest("POST", chat_url(target, native, ask.stream), headers, body, ask.stream)
         return Prepared(request, Passing(native, hide_usage=added), _refused_fields(ask, native, provider))
-    upstream = DIALECTS[provider.dialects[0]]
+    upstream = DIALECTS[_spoken_with(ask, provider)]
     body, headers, dropped, fitted = _translate(ask, caller, target, upstream)
     request = UpstreamRequest("POST", chat_url(target, upstream, ask.stream), headers, body, ask.stream)
     return Prepared(request, Translating(upstream, caller, fitted, include_usage=ask.include_usage), dropped)
+
+
+def _spoken_with(ask: Ask, provider: Provider) -> DialectName:
+    """The provider's preferred dialect; one that can search the web where that is asked for. Raises BadRequest."""
+    if ask.request is None or not ask.request.web_search:
+        return provider.dialects[0]
+    dialect = searching_dialect(provider.row, provider.dialects)
+    if dialect is None:
+        raise BadRequest(f"Provider '{provider.name}' cannot search the web", param="web_search", code="no_web_search")
+    return dialect
 
 
 def check_available(provider: Provider) -> None:
@@ -108,7 +120,7 @@ def _translate(
 ) -> tuple[bytes, list[tuple[str, str]], tuple[str, ...], Fitted]:
     request = ask.request or caller.parse_request(ask.body, model=ask.model, stream=ask.stream)
     found = translate(
-        request,
+        with_search_tool(request, upstream.name),
         caller.field_names,
         upstream,
         model=target.model,

@@ -6,7 +6,7 @@ whether bytes have gone out: an error before that becomes plain JSON or the next
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 import orjson
@@ -191,9 +191,12 @@ async def relay_stream(
     headers: Headers,
     clock: Clock,
     heard: Callable[[], None],
+    whole: Callable[[], Awaitable[None]],
 ) -> None:
-    """Deliver a stream. The answer starts with the first bytes there are to send, so that an error in the upstream's
-    first event can still become a plain error. Raises UpstreamError."""
+    """Deliver a stream; `whole` is called when all of it has been read, before its last bytes go out.
+
+    The answer starts with the first bytes there are to send, so that an error in the upstream's first event can still
+    become a plain error. Raises UpstreamError."""
     async for events in _events(response, heard):
         now = clock()
         out = b"".join([stream.feed(event, now) for event in events])
@@ -203,6 +206,7 @@ async def relay_stream(
     out = stream.close(clock())
     if tally.failed is not None:
         return await _end_failed(exchange, stream, tally.failed, headers, out)
+    await whole()
     await _send(exchange, headers, out)
     if exchange.status is None:
         raise UpstreamMalformed("The upstream's stream was empty")

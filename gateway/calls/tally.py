@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from wire.dialect import Facts, Meter
 from wire.errors import GatewayError, UpstreamError
+from wire.front_doors.spoken import SpokenStream, spoken_text
 from wire.neutral import (
     BlockStart,
     Ended,
@@ -39,6 +40,8 @@ class Tally:
     ended: bool = False
     failed: GatewayError | None = None
     lost: tuple[str, ...] = ()  # of a stream: what its translation could not carry
+    words: list[str] | None = None  # the text of a translated answer, where somebody keeps it
+    _spoken: SpokenStream = field(default_factory=SpokenStream)
 
     def take_facts(self, facts: Facts) -> None:
         self.usage = facts.usage
@@ -54,6 +57,8 @@ class Tally:
         self.response_id = response.id
         self.service_tier = response.service_tier
         self.text_bytes = sum(part_bytes(part) for choice in response.choices for part in choice.parts)
+        if self.words is not None:
+            self.words.append(spoken_text(response)[0])
         self.ended = True
 
     def take_meter(self, meter: Meter, now: float) -> None:
@@ -69,6 +74,8 @@ class Tally:
 
     def take_events(self, events: Iterable[StreamEvent], now: float) -> None:
         for event in events:
+            if self.words is not None:
+                self.words.append(self._spoken.feed(event))
             match event:
                 case TextDelta():
                     self.text_bytes += len(event.text.encode())

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from gateway.calls.answer import JSON_HEADERS, STREAM_HEADERS, answer_headers
 from gateway.calls.ask import Ask
+from gateway.calls.door import Passage
 from gateway.calls.grant import Grant
 from gateway.calls.own_key import in_our_words, without_key
 from gateway.calls.prepare import Prepared
@@ -34,7 +35,8 @@ _ERROR_BODY_LIMIT = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What stays the same over the attempts of one call. `grant` None: no limit or budget applies to it."""
+    """What stays the same over the attempts of one call. `grant` None: no limit or budget applies to it. `passage`: of
+    one that came through a front door."""
 
     exchange: Exchange
     ask: Ask
@@ -42,6 +44,7 @@ class Turn:
     stamp: Stamp
     input_estimate: int
     grant: Grant | None = None
+    passage: Passage | None = None
 
 
 class Trial:
@@ -56,7 +59,7 @@ class Trial:
         self._prepared = prepared
         self._attempt = attempt
         self._limits = limits
-        self._tally = Tally()
+        self._tally = Tally(words=[] if turn.passage is not None and turn.passage.keep is not None else None)
         self._loop_time = asyncio.get_running_loop().time
         self._sent_at = perf_counter()
         self._begun = self._loop_time()
@@ -146,21 +149,35 @@ class Trial:
         headers = JSON_HEADERS + self._headers()
         if cost is not None:
             headers.append((b"x-tollgate-cost-usd", json_number(cost).encode()))
+        await self._keep()
         await turn.exchange.respond(200, headers, body)
+
+    async def _keep(self) -> None:
+        passage, words = self._turn.passage, self._tally.words
+        if passage is not None and passage.keep is not None and words is not None:
+            await passage.keep("".join(words))
 
     async def _stream(self, scope: asyncio.Timeout, response: UpstreamResponse) -> None:
         turn, tally = self._turn, self._tally
         stream = self._prepared.way.stream(self._stamp(), tally)
         headers = STREAM_HEADERS + self._headers()
-        await relay_stream(turn.exchange, response, stream, tally, headers, perf_counter, lambda: self._heard(scope))
+        heard = lambda: self._heard(scope)  # noqa: E731
+        await relay_stream(turn.exchange, response, stream, tally, headers, perf_counter, heard, self._keep)
 
     def _stamp(self) -> Stamp:
         """What the answer carries of ours; of a front door also who serves it and, at its end, its account."""
         turn = self._turn
         if not isinstance(turn.ask.surface, DoorSurface):
             return turn.stamp
-        provider, session_id = self.target.provider.name, turn.ask.session_id
-        served = Served(provider=provider, model=self.target.model, session_id=session_id, account=self._account)
+        passage = turn.passage
+        served = Served(
+            provider=self.target.provider.name,
+            model=self.target.model,
+            session_id=turn.ask.session_id,
+            account=self._account,
+            shown={} if passage is None else passage.shown,
+            language=None if passage is None else passage.language,
+        )
         return replace(turn.stamp, served=served)
 
     def _account(self) -> Account:

@@ -12,6 +12,7 @@ from gateway.express import error_headers
 from gateway.routes.deps import Endpoint, KeyRoute, credential_of, parts_of
 from wire.dialect import FrontDoor
 from wire.errors import BadRequest, GatewayError
+from wire.languages import preferred
 
 
 class ToldRoute(APIRoute):
@@ -26,14 +27,14 @@ class ToldRoute(APIRoute):
             try:
                 return await inner(request)
             except RequestValidationError as error:
-                return self._tell(_bad_request(error))
+                return self._tell(request, _bad_request(error))
             except GatewayError as error:
-                return self._tell(error)
+                return self._tell(request, error)
 
         return handler
 
-    def _tell(self, error: GatewayError) -> Response:
-        told = self.door.told(error)
+    def _tell(self, request: Request, error: GatewayError) -> Response:
+        told = self.door.told(error, preferred(request.headers.get("accept-language")))
         headers = {name.decode(): value.decode() for name, value in error_headers(told)}
         return Response(orjson.dumps(self.door.render_error(told)), told.status, headers)
 

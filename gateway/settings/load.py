@@ -41,7 +41,7 @@ _FLAGS = (
     "page_dir",
     "ui_port",
 )
-_STRUCTURED = {"providers", "models", "pricing", "spool", "upstream", "admission", "auth", "byok"}
+_STRUCTURED = {"providers", "models", "pricing", "spool", "upstream", "admission", "auth", "byok", "llm_server"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,6 +151,22 @@ class JobsSection(Section):
     ttl_hours: float = Field(default=24, gt=0)  # how long an answer can be fetched
 
 
+class LlmServerSection(Section):
+    """The LLM Server API. See docs/llm-server.md."""
+
+    port: int | None = Field(default=None, ge=0, le=65535)  # listened on too, where its clients expect it
+    default_model: str | None = None  # for calls that name none; default: what the first usable provider means
+    language: Literal["en", "ko"] | None = None  # of the system prompt; default: as the caller's Accept-Language says
+    system_prompts: dict[Literal["en", "ko"], str] = {
+        "en": "You are a helpful assistant.",
+        "ko": "당신은 친절하고 정확한 AI 어시스턴트입니다. 한국어로 답변하세요.",
+    }
+    context_window: int = Field(default=8192, ge=256)  # tokens, of models whose window nobody knows
+    open_system_status: bool = False  # GET /api/v1/system/status without the master key
+    history: HistorySection = HistorySection()
+    jobs: JobsSection = JobsSection()
+
+
 class ByokSection(Section):
     """Whether callers may bring a provider's key of their own. See docs/own-provider-keys.md."""
 
@@ -206,6 +222,7 @@ class Settings(Section):
     upstream: UpstreamSection = UpstreamSection()
     admission: AdmissionSection = AdmissionSection()
     byok: ByokSection = ByokSection()
+    llm_server: LlmServerSection = LlmServerSection()
     auth: AuthSection = AuthSection()
 
     @property

@@ -12,6 +12,7 @@ from wire.front_doors.figures import exact_cost, milliseconds, request_id, serve
 from wire.front_doors.generation import read_max_tokens, read_temperature
 from wire.front_doors.spoken import spoken_text
 from wire.front_doors.streams import DeltaStream
+from wire.languages import Language
 from wire.neutral import DoorName, Message, Request, Response, Stamp, Text
 from wire.reading import WrongType, beyond, flag_or_none, text
 
@@ -68,7 +69,7 @@ class _CpuStack:
     render_response = staticmethod(render_response)
     render_error = staticmethod(render_error)
 
-    def told(self, error: GatewayError) -> GatewayError:
+    def told(self, error: GatewayError, language: Language | None = None) -> GatewayError:  # noqa: ARG002
         return error
 
     def stream_renderer(self, stamp: Stamp, *, include_usage: bool = False) -> StreamRenderer:  # noqa: ARG002

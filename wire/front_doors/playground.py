@@ -18,6 +18,7 @@ from wire.front_doors.figures import costs, served_by, timestamp, token_counts
 from wire.front_doors.generation import read_max_tokens, read_temperature
 from wire.front_doors.spoken import spoken_text
 from wire.front_doors.streams import DeltaStream
+from wire.languages import Language
 from wire.neutral import DoorName, Request, Response, Stamp
 from wire.reading import WrongType, as_list, beyond, flag_or_none, text
 
@@ -54,7 +55,7 @@ def render_response(response: Response, stamp: Stamp) -> Rendered:
     return Rendered(body=_head(stamp) | {"content": content} | _tail(stamp), dropped=dropped)
 
 
-def told(error: GatewayError) -> GatewayError:
+def told(error: GatewayError, language: Language | None = None) -> GatewayError:  # noqa: ARG001 - a FrontDoor
     """Standard messages: what a provider says stays in the log, but for what it refuses of the request itself."""
     if isinstance(error, UpstreamCredentials) and error.code == "own_key_refused":
         return error  # the caller's own key for the provider
