@@ -21,6 +21,7 @@ from gateway.pricing import (
     cost_pico,
     from_config,
     from_json,
+    output_cost_pico,
     to_config,
 )
 from usage_contract.money import PICO, json_number
@@ -102,6 +103,21 @@ def test_sound_that_is_charged_by_the_hour_is_not_charged_by_its_tokens() -> Non
     by_token = replace(price, rates=replace(price.rates, input_audio=Decimal(3)))
     assert cost_pico(by_token, usage) == cost_pico(price, usage) + 300 * DOLLAR
     assert cost_pico(price, structs.replace(usage, seconds=0)) == 110 * DOLLAR + 10 * DOLLAR
+
+
+def test_what_was_generated_is_a_part_of_the_cost() -> None:
+    price = Price(
+        rates=rates(input="1", output="10", reasoning="5"),
+        tiers=(Tier(above=1_000, rates=rates(input="2", output="20", reasoning="10")),),
+        per_image=Decimal("0.04"),
+        per_web_search=Decimal("0.01"),
+        per_request=Decimal("0.001"),
+    )
+    usage = Usage(input=1_000, output=100, reasoning=40, images=2, web_searches=3)
+    assert json_number(output_cost_pico(price, usage)) == "0.0808"  # 60 x 10 + 40 x 5 a million, two images
+    assert json_number(cost_pico(price, usage) - output_cost_pico(price, usage)) == "0.032"
+    above = structs.replace(usage, input=1_001, images=0)
+    assert json_number(output_cost_pico(price, above)) == "0.0016"
 
 
 def test_each_class_is_rounded_once_half_to_even() -> None:

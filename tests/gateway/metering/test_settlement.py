@@ -131,6 +131,34 @@ def test_a_reported_usage_is_billed_as_it_is(metering: Metering) -> None:
     assert spooled_events(metering.spool.folder) == [event]
 
 
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Outcome(status="success", http_status=200, usage=Usage(input=1_000, output=10)),
+        Outcome(status="success", http_status=200, text_bytes=400),
+        Outcome(status="error", http_status=500),
+        Outcome(status="cancelled", usage=Usage(input=7, complete=False), text_bytes=40),
+    ],
+)
+def test_a_bill_says_what_the_event_will_say(metering: Metering, outcome: Outcome) -> None:
+    attempt = begin(metering)
+    bill = attempt.bill(outcome)
+    assert attempt.event is None
+    event = attempt.finish(outcome)
+    assert bill.input_pico is not None
+    assert bill.output_pico is not None
+    assert bill.input_pico + bill.output_pico == event.cost_pico
+    assert (bill.usage.input, bill.usage.output) == (event.tokens.input, event.tokens.output)
+
+
+def test_a_bill_without_a_price_has_no_amounts_and_one_of_anothers_key_none_to_pay(metering: Metering) -> None:
+    outcome = Outcome(status="success", http_status=200, usage=Usage(input=1_000, output=10))
+    unknown = begin(metering, price=None).bill(outcome)
+    assert (unknown.input_pico, unknown.output_pico) == (None, None)
+    foreign = begin(metering, byok=True).bill(outcome)
+    assert (foreign.input_pico, foreign.output_pico) == (0, 0)
+
+
 def test_an_explicit_zero_is_a_zero(metering: Metering) -> None:
     event = begin(metering).finish(Outcome(status="success", http_status=200, usage=Usage(), text_bytes=4_000))
     assert (event.tokens, event.cost_pico, event.estimated) == (Tokens(), 0, False)
