@@ -33,8 +33,7 @@ def spoken_text(response: Response) -> tuple[str, tuple[str, ...]]:
             dropped[f"choices[{number}]"] = None
             continue
         for part in choice.parts:
-            if isinstance(part, Text | Refusal):
-                pieces.append(part.text)
+            pieces.append(_words(part))
             dropped |= dict.fromkeys(_lost(part))
     dropped |= {f"extra.{name}": None for name, value in response.extra.items() if value is not None}
     return "".join(pieces), tuple(dropped)
@@ -71,13 +70,23 @@ class SpokenStream:
             self._drop(f"choices[{event.choice}]")
             return ""
         self._drop(*_lost(event.part))
-        if not isinstance(event.part, Text | Refusal):
-            return ""
-        self._blocks.add(event.block)
-        return event.part.text
+        if isinstance(event.part, Text | Refusal):
+            self._blocks.add(event.block)
+        return _words(event.part)
 
     def _drop(self, *names: str) -> None:
         self.dropped += [name for name in names if name not in self.dropped]
+
+
+def _words(part: Part) -> str:
+    """Of a spoken answer its transcript."""
+    match part:
+        case Text() | Refusal():
+            return part.text
+        case Audio():
+            return part.transcript or ""
+        case _:
+            return ""
 
 
 def _lost(part: Part) -> tuple[str, ...]:

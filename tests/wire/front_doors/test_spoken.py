@@ -45,6 +45,13 @@ def test_texts_and_refusals_are_one_text() -> None:
     assert spoken_text(answer(Text(text="Hel"), Text(text="lo"), Refusal(text="!"))) == ("Hello!", ())
 
 
+def test_of_a_spoken_answer_the_transcript_is_its_text() -> None:
+    spoken = Audio(media=_MEDIA, transcript="Hello!")
+    assert spoken_text(answer(spoken)) == ("Hello!", ("audio",))
+    text, stream = _streamed(BlockStart(block=0, kind="audio", part=spoken))
+    assert (text, stream.dropped) == ("Hello!", ["audio"])
+
+
 def test_an_answer_without_a_choice_has_no_text() -> None:
     assert spoken_text(answer(choices=())) == ("", ())
 
