@@ -182,8 +182,9 @@ def _drop_unused(values: dict[str, Any]) -> None:
 
 
 def _explain(error: ValidationError, path: Path | None) -> str:
-    """The first thing that is wrong, in one line."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    """The first thing that is wrong, in one line; a slip in a name before what is therefore missing."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    first = next((each for each in found if each["type"] == "extra_forbidden"), found[0])
     where = ".".join(str(part) for part in first["loc"])
     source = f"{path}: " if path else ""
     if first["type"] == "extra_forbidden":

@@ -156,6 +156,18 @@ def test_who_comes_in_without_a_key(place: tuple[Deployment, Upstream], headers:
     assert len(upstream.calls) == (status == 200)
 
 
+def test_the_master_key_says_who_pays(place: tuple[Deployment, Upstream]) -> None:
+    deployment, upstream = place
+    _answer_plainly(upstream)
+    for user, status in ((None, 400), ("nobody", 404), ("guest", 200)):
+        response = ask(deployment, _with(user_id=user), key=MASTER_KEY)
+        assert response.status_code == status, response.text
+        if status == 400:
+            assert "'user_id'" in response.json()["error"]["message"]
+    (row,) = deployment.rows(1, request_id=response.headers["x-request-id"])
+    assert (row["user_id"], row["end_user"]) == ("guest", None)
+
+
 def test_other_doors_stay_shut_to_them(place: tuple[Deployment, Upstream]) -> None:
     deployment, _ = place
     for path in ("/v1/chat/completions", "/v1/messages"):

@@ -16,7 +16,7 @@ from schemathesis.core.result import Ok
 from tests.deployment import MASTER_KEY, Deployment
 from tests.replay import Upstream
 
-MANAGEMENT = "^/v1/(keys|users|budgets|pricing|audit|usage)"
+MANAGEMENT = "^/(v1/(keys|users|budgets|pricing|audit|usage)|api/(models|usage)|status|traces)"
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,8 @@ def test_no_management_call_is_a_server_error(place: Deployment, mode: Generatio
     operations = [each.ok() for each in api.get_all_operations() if isinstance(each, Ok)]
     assert len(operations) > 20
     for operation in operations:
+        if mode is GenerationMode.NEGATIVE and not (list(operation.iter_parameters()) or operation.body):
+            continue  # nothing that could be wrong
         headers = {"Authorization": f"Bearer {MASTER_KEY}"}
 
         @given(operation.as_strategy(generation_mode=mode))
