@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from redis import Redis
 
 from tests.deployment import until
 from tests.e2e.fleet import CHAT, Fleet, answer, ask_at_once, chat, statuses
-from tests.replay import Upstream
+from tests.replay import Gate, Upstream
 from tests.services import Server
 
 CENT = Decimal("0.01")
@@ -114,54 +115,93 @@ def test_a_soft_threshold_warns(place: tuple[Fleet, Upstream]) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_what_a_killed_gateway_held_is_free_again(tmp_path: Path, redis_server: Server, postgres_url: str) -> None:
-    """Three calls hold 0.90 of a dollar. Once their gateway is dead only what they may have cost counts."""
+def test_a_gateway_killed_under_load_takes_no_money_with_it(
+    tmp_path: Path, redis_server: Server, postgres_url: str
+) -> None:
+    """Three calls hold 0.90 of somebody's dollar, and sixty of another's are in flight. Once their gateway is dead what
+    it held is free again, and its calls cost what they may have cost."""
     with fleet_at(tmp_path / "kill", redis_server.url, postgres_url) as (fleet, upstream):
         upstream.on(CHAT, answer(10, 300, delay=100), model="slow")
         upstream.on(CHAT, answer(10, 1), model="metered")
-        key = new_payer(fleet, "killed", "1.00")
+        gate = Gate()
+        upstream.on(CHAT, replace(answer(10, 1), gate=gate), model="flat")
+        held, busy = new_payer(fleet, "held", "1.00"), new_payer(fleet, "busy", "1.00")
         doomed = fleet.gateways[1]
-        slow = chat("openai:slow", max_tokens=300)
-        waiting = threading.Thread(target=ask_at_once, args=(fleet, key, 3, slow, [doomed]))
-        waiting.start()
-        upstream.wait(calls=3)
-        body = chat("openai:metered", max_tokens=300)
-        refused = fleet.post(CHAT, body, key=key)
+        slow, body = chat("openai:slow", max_tokens=300), chat("openai:metered", max_tokens=300)
+        answered: list[httpx.Response] = []
+        load = [
+            threading.Thread(target=ask_at_once, args=(fleet, held, 3, slow, [doomed])),
+            threading.Thread(target=lambda: answered.extend(ask_at_once(fleet, busy, 60, chat("openai:flat")))),
+        ]
+        for each in load:
+            each.start()
+        upstream.wait(calls=63)
+        refused = fleet.post(CHAT, body, key=held)
         assert (refused.status_code, refused.json()["error"]["code"]) == (429, "budget_held")
         assert refused.headers["retry-after"] == "1"
         doomed.kill()
-        waiting.join()
-        until(lambda: fleet.post(CHAT, body, key=key).status_code == 200, "what is left can be spent", 60)
+        gate.open()
+        for each in load:
+            each.join()
+        assert statuses(answered) == {200: 40}  # and nobody else was refused
+        alive = [gateway for gateway in fleet.gateways if gateway is not doomed]
+        until(lambda: fleet.post(CHAT, body, key=held).status_code == 200, "what is left can be spent", 60)
+        rows = fleet.rows(4, user_id="held")
+        assert [row["status"] for row in rows].count("lost") == 3
+        until(lambda: _count(fleet, "busy") == 60, "the twenty calls of the dead are rows", 60)
+        served = 0
+        while (found := statuses(ask_at_once(fleet, busy, 6, chat("openai:flat"), alive)))[200]:
+            served += found[200]
+        assert served == 40
+        assert spent(fleet, "busy", 100) == 1
         assert fleet.held() == []
-        lost = [row for row in fleet.rows(4, user_id="killed") if row["status"] == "lost"]
-        assert len(lost) == 3
 
 
 @pytest.mark.timeout(300)
-def test_redis_emptied_midway_forgets_nothing(tmp_path: Path, redis_server: Server, postgres_url: str) -> None:
+def test_redis_emptied_under_load_forgets_nothing(tmp_path: Path, redis_server: Server, postgres_url: str) -> None:
     with fleet_at(tmp_path / "flush", redis_server.url, postgres_url) as (fleet, upstream):
-        upstream.on(CHAT, answer(10, 1, delay=0.05))
+        upstream.on(CHAT, answer(10, 1, delay=1))
         key = new_payer(fleet, "flushed", "1.00")
-        assert statuses(ask_at_once(fleet, key, 40, chat("openai:flat"))) == {200: 40}
-        assert spent(fleet, "flushed", 40) == 40 * CENT
+        limited = fleet.new_key(limits={"requests_per_minute": 100})
+        assert statuses(ask_at_once(fleet, limited, 60, chat("openai:free"))) == {200: 60}
+        began = time.monotonic()
+        first: list[httpx.Response] = []
+        load = threading.Thread(target=lambda: first.extend(ask_at_once(fleet, key, 40, chat("openai:flat"))))
+        load.start()
+        upstream.wait(calls=100)
         with Redis.from_url(redis_server.url) as redis:
             redis.flushall()
-        served, end = 0, time.monotonic() + 60
-        while True:
-            found = statuses(ask_at_once(fleet, key, 9, chat("openai:flat")))
-            served += found[200]
-            if served >= 60:
-                break
-            assert found[403] == 0, "refused for good with money left"
-            assert time.monotonic() < end
+        load.join()
+        assert statuses(first) == {200: 40}
+        upstream.forget()
+        upstream.on(CHAT, answer(10, 1, delay=0.05))
+        served = _spend_the_rest(fleet, key, 60)
         # While it was rebuilt each gateway handed out its third; a call alone may get what is left of that.
         rows = 40 + served
         # The usage stream was emptied, too: what was in it is shipped again.
-        until(lambda: fleet.get("/v1/usage/count", user_id="flushed").json()["count"] == rows, "all rows", 90)
+        until(lambda: _count(fleet, "flushed") == rows, "all rows", 90)
         total = spent(fleet, "flushed", rows)
         assert 1 <= total <= 1 + 3 * CENT
         until(lambda: fleet.post(CHAT, chat("openai:flat"), key=key).status_code == 403, "used up")
         assert fleet.held() == []
+        # A limit's window is told anew as well: what was let in before still counts, nothing is counted twice.
+        let_in = 60 + statuses(ask_at_once(fleet, limited, 80, chat("openai:free")))[200]
+        assert time.monotonic() - began > 55 or let_in == 100
+
+
+def _spend_the_rest(fleet: Fleet, key: str, wanted: int) -> int:
+    """How many more calls are served until there are so many; none may be refused for good before."""
+    served, end = 0, time.monotonic() + 60
+    while served < wanted:
+        found = statuses(ask_at_once(fleet, key, 9, chat("openai:flat")))
+        served += found[200]
+        assert served >= wanted or found[403] == 0, "refused for good with money left"
+        assert time.monotonic() < end
+    return served
+
+
+def _count(fleet: Fleet, user: str) -> int:
+    return int(fleet.get("/v1/usage/count", user_id=user).json()["count"])
 
 
 def test_an_unpriced_model_is_refused_when_so_set(tmp_path: Path, redis_server: Server, postgres_url: str) -> None:
