@@ -7,15 +7,14 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, BeforeValidator
+from pydantic import BaseModel
 
 from gateway.accounts.audit import AuditFilter
 from gateway.routes.deps import MasterRoute, PartsDep
 from gateway.routes.exact_json import exact_json
-from gateway.routes.fields import Limit, Moment, Skip, storable_text
+from gateway.routes.fields import Limit, Moment, Skip, Word
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"], route_class=MasterRoute)
-Word = Annotated[str | None, BeforeValidator(storable_text), Query(max_length=255)]
 
 
 class AuditInfo(BaseModel):

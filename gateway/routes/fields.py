@@ -94,6 +94,7 @@ Name = Annotated[str, BeforeValidator(storable_text), Field(max_length=_MAX_NAME
 Identifier = Annotated[str, BeforeValidator(storable_text), Field(min_length=1, max_length=_MAX_NAME)]
 Zone = Annotated[Identifier, AfterValidator(_zone)]
 PathId = Annotated[str, BeforeValidator(storable_text), Path(min_length=1, max_length=_MAX_NAME)]
+Word = Annotated[str | None, BeforeValidator(storable_text), Query(max_length=1024)]  # to look for
 Moment = Annotated[datetime, AfterValidator(_moment)]
 Day = Annotated[date, AfterValidator(_day)]
 Month = Annotated[

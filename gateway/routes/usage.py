@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.routes.deps import KeyRoute, PartsDep, PrincipalDep
 from gateway.routes.exact_json import exact_json
-from gateway.routes.fields import Moment, Zone
+from gateway.routes.fields import Moment, Word, Zone
 from gateway.routes.usage_rows import GROUPS, group_json, totals_json, usage_json
 from gateway.settings.zones import zone_of
 from ledger import queries, summaries
@@ -28,15 +28,15 @@ def _filter(
     principal: PrincipalDep,
     start_date: Annotated[Moment | None, Query(description="inclusive; a time without a zone is UTC")] = None,
     end_date: Annotated[Moment | None, Query(description="exclusive")] = None,
-    user_id: str | None = None,
-    api_key_id: str | None = None,
-    model: str | None = None,
-    session_id: str | None = None,
-    end_user: str | None = None,
-    request_id: str | None = None,
-    provider: str | None = None,
+    user_id: Word = None,
+    api_key_id: Word = None,
+    model: Word = None,
+    session_id: Word = None,
+    end_user: Word = None,
+    request_id: Word = None,
+    provider: Word = None,
     kind: Annotated[Kind | None, Query(description="final, attempt (absorbed by a retry) or lost")] = None,
-    tag: Annotated[str | None, Query(description="name=value", pattern="^[^=]+=")] = None,
+    tag: Annotated[Word, Query(description="name=value", pattern="^[^=]+=")] = None,
 ) -> UsageFilter:
     """A virtual key sees its own user's rows, the master key all."""
     name, _, value = (tag or "").partition("=")
@@ -78,7 +78,7 @@ async def list_usage(
     wanted: FilterDep,
     skip: Annotated[int, Query(ge=0, le=10_000)] = 0,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
-    cursor: str | None = None,
+    cursor: Word = None,
 ) -> Response:
     """A bare array. When there are more rows, `x-next-cursor` says where they go on: pass it as `cursor`."""
     try:
