@@ -1,0 +1,157 @@
+"""Trains the demo model from nothing but the FAQ beside this file, and writes it as a GGUF.
+
+    python -m venv demo-venv && demo-venv/bin/pip install -r scripts/demo_model/requirements.txt
+    demo-venv/bin/python -m scripts.demo_model.train
+
+Everything is drawn from one seed. Run from the repository's root.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import logging
+import random
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+
+from scripts.demo_model.gguf_file import write
+from scripts.demo_model.model import EPSILON, Shape, Weights, new_weights, step
+from scripts.demo_model.phrases import LANGUAGES, Entry, Faq, Typist, load
+from scripts.demo_model.tokenizer import ASSISTANT, BEGIN, END, USER, Tokenizer, learn
+
+_log = logging.getLogger("train")
+_BATCH = 64  # examples with the opening of an answer; which answer it is shows there
+_WHOLE_BATCH = 32  # examples with the whole answer; one such batch
+_BATCHES = 7  # after so many others, which are cut from examples sorted by length: less padding
+_OPENING = 6  # tokens
+_WHOLE = 80  # tokens, at most
+_WIDTHS = (24, 40, 64, 136)  # rows are padded to one of these: each is compiled for itself
+_RAW = 0.06  # share of examples without the chat's marks, as /completion sends them
+_LONGEST = 48  # tokens of a question
+_PHRASES = 16_000  # that the vocabulary is learned from
+_SAY_EVERY = 50  # steps
+
+Example = tuple[list[int], int]  # tokens, and where those begin that are to be learned
+Batch = tuple[np.ndarray, np.ndarray, np.ndarray]  # rows of tokens, places in them to be learned, which of these count
+
+
+class Examples:
+    """Draws what the model is trained on."""
+
+    def __init__(self, faqs: Sequence[Faq], tokenizer: Tokenizer, chance: random.Random) -> None:
+        self._faqs = [(faq, Typist(faq, chance)) for faq in faqs]
+        self._tokenizer = tokenizer
+        self._chance = chance
+
+    def batches(self) -> Iterator[Batch]:
+        """Without end."""
+        while True:
+            drawn = sorted((self._example(_OPENING) for _ in range(_BATCH * _BATCHES)), key=lambda each: len(each[0]))
+            batches = [_padded(drawn[at : at + _BATCH], _OPENING) for at in range(0, len(drawn), _BATCH)]
+            batches.append(_padded([self._example(_WHOLE) for _ in range(_WHOLE_BATCH)], _WHOLE))
+            self._chance.shuffle(batches)
+            yield from batches
+
+    def _example(self, longest_answer: int) -> Example:
+        chance = self._chance
+        faq, typist = chance.choice(self._faqs)
+        while True:
+            entry = _kind(faq, chance)
+            question = typist.ask(entry)
+            asked = self._tokenizer.encode(f" {question}", chance)
+            if 0 < len(asked) <= _LONGEST:
+                break
+        answer = [*self._tokenizer.encode(entry.answer), END][:longest_answer]
+        if chance.random() < _RAW:
+            cased = question.capitalize() if chance.random() < 0.5 else question
+            asked = [BEGIN, *self._tokenizer.encode(f" {cased}")]
+            return [*asked, ASSISTANT, *answer], len(asked)
+        asked = [BEGIN, USER, *asked, ASSISTANT]
+        return [*asked, *answer], len(asked)
+
+
+def _kind(faq: Faq, chance: random.Random) -> Entry:
+    """Three of four are questions of the FAQ, the others mostly of something else."""
+    drawn = chance.random()
+    if drawn < 0.7:
+        return chance.choice(faq.questions)
+    return chance.choice(faq.greetings) if drawn < 0.75 else faq.unknown
+
+
+def _padded(examples: Sequence[Example], most: int) -> Batch:
+    longest = max(len(tokens) for tokens, _ in examples)
+    rows = np.full((len(examples), next(width for width in _WIDTHS if width >= longest)), END, dtype=np.int32)
+    places = np.ones((len(examples), most), dtype=np.int32)
+    counted = np.zeros((len(examples), most), dtype=np.float32)
+    for row, (tokens, start) in enumerate(examples):
+        learned = len(tokens) - start
+        rows[row, : len(tokens)] = tokens
+        places[row, :learned] = np.arange(start, len(tokens))
+        counted[row, :learned] = 1
+    return rows, places, counted
+
+
+def vocabulary(faqs: Sequence[Faq], size: int, chance: random.Random) -> Tokenizer:
+    texts = [answer for faq in faqs for answer in [entry.answer for entry in faq.entries] * 20]
+    for faq in faqs:
+        typist = Typist(faq, chance)
+        texts += [f" {typist.ask(_kind(faq, chance))}" for _ in range(_PHRASES // len(faqs))]
+    return learn(texts, size)
+
+
+def train(steps: int, rate: float, seed: int, shape: Shape, path: Path, keep_every: int) -> None:
+    chance = random.Random(seed)  # noqa: S311
+    faqs = [load(language) for language in LANGUAGES]
+    started = time.monotonic()
+    tokenizer = vocabulary(faqs, shape.vocabulary, chance)
+    weights = new_weights(shape, seed)
+    size = sum(weight.size for weight in weights.values())
+    _log.info("%d parameters, vocabulary learned in %.0f s", size, time.monotonic() - started)
+    schedule = optax.warmup_cosine_decay_schedule(0, rate, steps // 20, steps, rate / 50)
+    optimizer = optax.chain(
+        optax.clip_by_global_norm(1.0),
+        optax.adamw(schedule, b2=0.98, weight_decay=0.05, mask=lambda tree: jax.tree.map(lambda w: w.ndim > 1, tree)),
+    )
+    state = optimizer.init(weights)
+    losses: list[float] = []
+    tokens = 0
+    for number, batch in enumerate(itertools.islice(Examples(faqs, tokenizer, chance).batches(), steps), 1):
+        weights, state, loss = step(weights, state, shape, optimizer, batch)
+        losses.append(float(loss))
+        tokens += batch[0].size
+        if number % _SAY_EVERY == 0:
+            passed = time.monotonic() - started
+            recent = sum(losses[-_SAY_EVERY:]) / _SAY_EVERY
+            _log.info("step %d: loss %.4f, %.0f s, %.0f tokens/s", number, recent, passed, tokens / passed)
+        if number % keep_every == 0 or number == steps:
+            _keep(path, tokenizer, weights, shape)
+    _log.info("%s: %d bytes, trained in %.0f s", path, path.stat().st_size, time.monotonic() - started)
+
+
+def _keep(path: Path, tokenizer: Tokenizer, weights: Weights, shape: Shape) -> None:
+    plain = {name: np.asarray(weight) for name, weight in weights.items()}
+    unfinished = path.with_suffix(".part")
+    write(unfinished, tokenizer, plain, heads=shape.heads, epsilon=EPSILON)
+    unfinished.replace(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Train Tollgate's demo model from scratch")
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--rate", type=float, default=3e-3, help="of learning, at its highest")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep-every", type=int, default=500, help="steps")
+    parser.add_argument("--out", type=Path, default=Path("models/tollgate-demo.gguf"))
+    chosen = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    train(chosen.steps, chosen.rate, chosen.seed, Shape(), chosen.out, chosen.keep_every)
+
+
+if __name__ == "__main__":
+    main()
