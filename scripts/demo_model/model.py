@@ -25,7 +25,7 @@ class Shape:
 
     vocabulary: int = 2048
     width: int = 128
-    layers: int = 4
+    layers: int = 3
     heads: int = 4
     feed_forward: int = 352
 

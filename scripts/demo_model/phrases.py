@@ -1,4 +1,4 @@
-"""The FAQ, and the many ways in which people ask it: phrasings drawn from a small grammar, with the slips of a typist."""
+"""The FAQ, and the many ways in which people ask it: phrases drawn from a small grammar, with the slips of a typist."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 import yaml
 
 LANGUAGES = ("en", "ko")
-_TOKEN = re.compile(r"[()|]|\$[a-z]+|[^()|$]+")
+_PART = re.compile(r"[()|]|\$[a-z]+|[^()|$]+")
 _SYLLABLES = (0xAC00, 0xD7A3)  # of Hangul, in Unicode
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
-_SMALL_WORDS = frozenset("a an the is are do does i it its of to in on for with my you me can how this that".split())
+_SMALL_WORD = re.compile(r"(a|an|the|is|are|do|does|i|it|its|of|to|in|on|for|with|my|you|me|can|how|this|that)")
 
 # A text, or a choice among sequences of nodes.
 Node = str | tuple["Sequence[Node]", ...]
@@ -87,20 +87,20 @@ def _entry(name: str, data: Mapping[str, Any], macros: Mapping[str, Sequence[Nod
 def grammar(pattern: str, macros: Mapping[str, Sequence[Node]]) -> Sequence[Node]:
     """`(one|another|) choice of $macro`, nested as one likes."""
     stack: list[list[list[Node]]] = [[[]]]
-    for token in _TOKEN.findall(pattern):
-        if token == "(":
+    for part in _PART.findall(pattern):
+        if part == "(":
             stack.append([[]])
-        elif token == "|" and len(stack) > 1:
+        elif part == "|" and len(stack) > 1:
             stack[-1].append([])
-        elif token == ")" and len(stack) > 1:
+        elif part == ")" and len(stack) > 1:
             choice = stack.pop()
             stack[-1][-1].append(tuple(choice))
-        elif token in "()|":
-            raise ValueError(f"{token!r} is out of place in {pattern!r}")
-        elif token.startswith("$"):
-            stack[-1][-1].append((macros[token[1:]],))
+        elif part in "()|":
+            raise ValueError(f"{part!r} is out of place in {pattern!r}")
+        elif part.startswith("$"):
+            stack[-1][-1].append((macros[part[1:]],))
         else:
-            stack[-1][-1].append(token)
+            stack[-1][-1].append(part)
     if len(stack) > 1:
         raise ValueError(f"a bracket is open in {pattern!r}")
     return stack[0][0]
@@ -108,9 +108,7 @@ def grammar(pattern: str, macros: Mapping[str, Sequence[Node]]) -> Sequence[Node
 
 def draw(nodes: Sequence[Node], chance: random.Random) -> str:
     """One of the phrases of a pattern."""
-    text = "".join(
-        node if isinstance(node, str) else draw(chance.choice(node), chance) for node in nodes
-    )
+    text = "".join(node if isinstance(node, str) else draw(chance.choice(node), chance) for node in nodes)
     return " ".join(text.split())
 
 
@@ -149,14 +147,16 @@ class Typist:
         if chance.random() < 0.2:
             text = self._mistyped(text)
         if chance.random() < 0.22:
-            text = f"{draw(chance.choice(self._faq.before), chance)}{chance.choice(['', '', ',', '.', ':', '!'])} {text}"
+            text = (
+                f"{draw(chance.choice(self._faq.before), chance)}{chance.choice(['', '', ',', '.', ':', '!'])} {text}"
+            )
         if chance.random() < 0.12:
             text = f"{text}{chance.choice(['', '', ',', '?', '.'])} {draw(chance.choice(self._faq.after), chance)}"
         return f"{text}{chance.choice(['', '', '', '?', '?', '?', '?', '.', '!', '??', ' ?', '...'])}".strip()
 
     def _without_a_word(self, text: str) -> str:
         words = text.split()
-        small = [place for place, word in enumerate(words) if word in _SMALL_WORDS]
+        small = [place for place, word in enumerate(words) if _SMALL_WORD.fullmatch(word)]
         if len(words) > 3 and small:
             del words[self._chance.choice(small)]
         return " ".join(words)

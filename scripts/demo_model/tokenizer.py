@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import itertools
 import random
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -18,6 +19,8 @@ SPECIAL = ("<unk>", "<s>", "</s>", "<|user|>", "<|assistant|>")
 UNKNOWN, BEGIN, END, USER, ASSISTANT = range(len(SPECIAL))
 FIRST_BYTE = len(SPECIAL)
 FIRST_PIECE = FIRST_BYTE + 256
+# No merge joins letters with marks, so that a word is the same with a question mark behind it.
+_RUN = re.compile(rf"{SPACE}?(?:[^\W_]+|[\W_])")
 
 
 @dataclass
@@ -79,7 +82,7 @@ class Tokenizer:
 
 def learn(texts: Iterable[str], size: int) -> Tokenizer:
     """A vocabulary of `size` tokens: the characters that are seen twice, and the merges that shorten the texts most."""
-    counts = collections.Counter(word for text in texts for word in _words(text))
+    counts = collections.Counter(run for text in texts for word in _words(text) for run in _RUN.findall(word))
     characters: collections.Counter[str] = collections.Counter()
     for word, count in counts.items():
         characters.update({character: count * word.count(character) for character in word})
