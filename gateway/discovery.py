@@ -25,7 +25,7 @@ class Discovery:
         self._upstream = upstream
         self._providers = [p for p in models.providers.values() if p.row.name in _DISCOVERED_TYPES]
         for provider in self._providers:
-            models.discovered[provider.name] = ()
+            models.discovered[provider.name] = {}
             models.down[provider.name] = "the local model service has not been asked yet"
 
     async def watch(self) -> None:
@@ -42,17 +42,21 @@ class Discovery:
         except (UpstreamError, TimeoutError):
             names = None
         if names is None:
-            self._models.discovered[provider.name] = ()
+            self._models.discovered[provider.name] = {}
             self._models.down[provider.name] = "the local model service is not running: put a GGUF file in models/"
         else:
             self._models.discovered[provider.name] = names
             self._models.down.pop(provider.name, None)
 
 
-def _names(body: bytes) -> tuple[str, ...] | None:
-    """Model ids of an OpenAI-shaped list, None when it is not one."""
+def _names(body: bytes) -> dict[str, str | None] | None:
+    """Model ids of an OpenAI-shaped list, with the `label` that our own service gives to some; None for no list."""
     try:
         rows = orjson.loads(body)["data"]
-        return tuple(row["id"] for row in rows if isinstance(row["id"], str))
+        return {row["id"]: _label(row.get("label")) for row in rows if isinstance(row["id"], str)}
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return None
+
+
+def _label(said: object) -> str | None:
+    return said if isinstance(said, str) else None

@@ -37,7 +37,7 @@ NO_MODEL = "default"  # what stands in the list for a provider that has no model
 @dataclass(frozen=True, slots=True)
 class ListedModel:
     """A row of the model list. `created` are Unix seconds; `pricing` are US dollars a million tokens by config name,
-    None when unknown."""
+    None when unknown; `label` is what a local model should be known for, such as that it is a demo."""
 
     id: str
     provider: str
@@ -46,6 +46,7 @@ class ListedModel:
     context_window: int | None
     max_output_tokens: int | None
     pricing: Mapping[str, Decimal] | None
+    label: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -58,6 +59,7 @@ class ListedModel:
             "context_window": self.context_window,
             "max_output_tokens": self.max_output_tokens,
             "pricing": None if self.pricing is None else dict(self.pricing),
+            **({} if self.label is None else {"label": self.label}),
         }
 
 
@@ -79,7 +81,8 @@ class EffectivePrice:
 
 
 class Models:
-    """Resolves, prices and lists. `discovered`: models that a provider says it has; `down`: why one cannot serve."""
+    """Resolves, prices and lists. `discovered`: models that a provider says it has, the default first, with the label
+    of each that has one; `down`: why one cannot serve."""
 
     def __init__(
         self,
@@ -101,7 +104,7 @@ class Models:
         self.started_at = now()
         self._created = int(self.started_at.timestamp())
         self._table = RoutingTable(providers, settings.models, self._find_bare, self._default_model)
-        self.discovered: dict[str, Sequence[str]] = {}
+        self.discovered: dict[str, Mapping[str, str | None]] = {}
         self.down: dict[str, str] = {}
 
     def use(self, catalogue: Catalogue) -> None:
@@ -224,6 +227,7 @@ class Models:
             context_window=self.context_window(target),
             max_output_tokens=self.output_cap(target),
             pricing=_listed(price),
+            label=self.discovered.get(target.provider.name, {}).get(target.model),
         )
 
     def _row(self, provider: Provider, entry: CatalogueEntry) -> ListedModel:
@@ -252,6 +256,7 @@ class Models:
                 context_window=None,
                 max_output_tokens=None,
                 pricing=_listed(price),
+                label=names.get(model),
             )
             for model, price in prices.items()
         ]
@@ -267,7 +272,7 @@ class Models:
         found = self.discovered.get(provider.name)
         if found is None:
             return provider.default_model
-        return found[0] if found else provider.default_model or NO_MODEL
+        return next(iter(found)) if found else provider.default_model or NO_MODEL
 
     def any_default(self) -> str | None:
         """The model that the first provider that can serve means by its own name, the standard ones first."""

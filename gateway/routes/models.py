@@ -127,7 +127,7 @@ def _anthropic(model: ListedModel) -> dict[str, Any]:
     return {
         "type": "model",
         "id": model.id,
-        "display_name": model.id,
+        "display_name": model.id if model.label is None else f"{model.id} ({model.label})",
         "created_at": datetime.fromtimestamp(model.created, UTC),
         "lifecycle": "active",
         "max_input_tokens": model.context_window,
@@ -153,7 +153,9 @@ def _gemini(model: ListedModel) -> dict[str, Any]:
         "name": f"models/{model.id}",
         "version": "001",
         "displayName": model.id,
-        "description": f"Served by {model.provider}",
+        "description": f"Served by {model.provider}"
+        if model.label is None
+        else f"Served by {model.provider}: {model.label}",
         **{name: value for name, value in limits.items() if value is not None},
         "supportedGenerationMethods": _GEMINI_METHODS,
     }

@@ -138,21 +138,42 @@ class Typist:
     def ask(self, entry: Entry) -> str:
         """A way to say it, in small letters, as the chat template gives questions to the model."""
         chance = self._chance
-        if entry.question and chance.random() < 0.06:
-            text = entry.question.lower()
-        else:
-            text = draw(chance.choice(entry.ask), chance).lower()
+        text = self._phrase(entry)
+        if chance.random() < 0.15:
+            text = f"{text}{chance.choice(['', ',', '.', '?', ' -', ' and'])} {self._phrase(entry)}"
+        if chance.random() < 0.1:
+            text = self._in_another_order(text)
+        if chance.random() < 0.2:
+            text = self._with_a_strange_word(text)
         if chance.random() < 0.12:
             text = self._without_a_word(text)
         if chance.random() < 0.2:
             text = self._mistyped(text)
-        if chance.random() < 0.22:
+        if chance.random() < 0.3:
             text = (
                 f"{draw(chance.choice(self._faq.before), chance)}{chance.choice(['', '', ',', '.', ':', '!'])} {text}"
             )
         if chance.random() < 0.12:
             text = f"{text}{chance.choice(['', '', ',', '?', '.'])} {draw(chance.choice(self._faq.after), chance)}"
         return f"{text}{chance.choice(['', '', '', '?', '?', '?', '?', '.', '!', '??', ' ?', '...'])}".strip()
+
+    def _phrase(self, entry: Entry) -> str:
+        chance = self._chance
+        if entry.question and chance.random() < 0.06:
+            return entry.question.lower()
+        return draw(chance.choice(entry.ask), chance).lower()
+
+    def _in_another_order(self, text: str) -> str:
+        words = text.split()
+        self._chance.shuffle(words)
+        return " ".join(words)
+
+    def _with_a_strange_word(self, text: str) -> str:
+        """Of any other question: what is asked shows in the rest."""
+        words = text.split()
+        strange = self._chance.choice(self._phrase(self._faq.unknown).split())
+        words.insert(self._chance.randint(0, len(words)), strange)
+        return " ".join(words)
 
     def _without_a_word(self, text: str) -> str:
         words = text.split()

@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import jax
 import numpy as np
 import optax
 import optax.contrib
@@ -135,7 +134,7 @@ def train(steps: int, rate: float, seed: int, shape: Shape, path: Path, keep_eve
 
 
 def _optimizer(weights: Weights, rate: float, steps: int) -> optax.GradientTransformation:
-    """Muon for the matrices of the layers, which learns as much in half of AdamW's steps; AdamW for embedding and norms.
+    """Muon for the matrices of the layers, with which half of AdamW's steps are enough; AdamW for embedding and norms.
 
     https://kellerjordan.github.io/posts/muon/
     """
@@ -159,7 +158,7 @@ def _keep(path: Path, tokenizer: Tokenizer, weights: Weights, shape: Shape) -> N
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train Tollgate's demo model from scratch")
-    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--steps", type=int, default=2400)
     parser.add_argument("--rate", type=float, default=5e-3, help="of learning, at its highest")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep-every", type=int, default=500, help="steps")

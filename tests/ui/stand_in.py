@@ -46,6 +46,7 @@ CATALOGUE = [
     model(
         "local:tiny",
         "local",
+        label="demo, knows little",
         context_window=4096,
         pricing={"input_price_per_million": 0, "output_price_per_million": 0},
     ),

@@ -112,6 +112,7 @@ def test_models_are_grouped_and_the_unavailable_say_why(page: Page, gateway: Sta
     assert headings == ["OpenAI", "Google Gemini", "Upstage SOLAR", "This machine", "Anthropic"]
     assert page.texts(".picker-reason") == [NO_KEY]
     assert page.texts(".picker-option-reason") == ["The upstream refused the key."]
+    assert page.texts(".picker-option-label") == ["demo, knows little"]
     disabled = page.js("document.querySelectorAll('[role=option][aria-disabled=true]').length")
     assert disabled == sum(not row["available"] for row in CATALOGUE)
     page.click("[data-id='solar:solar-pro2']")

@@ -122,6 +122,6 @@ test('messages of every error shape', () => {
 test('models: the page needs id and availability, all else may be missing', async () => {
   const data = [{ id: 'a' }, { id: 'b', owned_by: 'p', available: false, unavailable_reason: 'no key', context_window: 5, pricing: { input_price_per_million: 1 } }];
   const [plain, full] = await listModels(httpOf(Response.json({ data })));
-  assert.deepEqual(plain, { id: 'a', provider: '', available: true, reason: '', contextWindow: null, maxOutput: null, pricing: null });
+  assert.deepEqual(plain, { id: 'a', provider: '', available: true, reason: '', contextWindow: null, maxOutput: null, pricing: null, label: '' });
   assert.equal(full.reason, 'no key');
 });

@@ -5,7 +5,7 @@ import { createSignIn, keyInFragment } from '../../../ui/public/state/sign-in.js
 import { createStorage } from '../../../ui/public/state/storage.js';
 import { createStore } from '../../../ui/public/state/store.js';
 
-const model = (id, available = true) => ({ id, provider: 'p', available, reason: '', contextWindow: null, maxOutput: null, pricing: null });
+const model = (id, available = true) => ({ id, provider: 'p', available, reason: '', contextWindow: null, maxOutput: null, pricing: null, label: '' });
 
 function signInWith(listModels, state = {}) {
   const store = createStore({ key: null, model: null, models: null, ...state });

@@ -13,6 +13,7 @@ import { ApiError, decode } from './http.js';
  *   contextWindow: number | null,
  *   maxOutput: number | null,
  *   pricing: Pricing | null,
+ *   label: string,
  * }} Model
  */
 
@@ -37,5 +38,6 @@ function toModel(row) {
     contextWindow: row.context_window ?? null,
     maxOutput: row.max_output_tokens ?? null,
     pricing: row.pricing ?? null,
+    label: row.label ?? '',
   };
 }

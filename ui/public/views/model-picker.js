@@ -192,6 +192,7 @@ function drawOption(model, group, isPicked, t) {
     const price = make('span', 'picker-option-price', facts.price);
     for (const sighted of [size, price]) sighted.setAttribute('aria-hidden', 'true');
     option.append(size, price, make('span', 'visually-hidden', `, ${facts.words}`));
+    if (model.label) option.append(make('span', 'picker-option-label', model.label));
   } else {
     option.setAttribute('aria-disabled', 'true');
     const reason = `${t('picker.unavailable')}: ${model.reason}`;
