@@ -43,26 +43,32 @@ class PolicySource:
             budgets += self._rules("key", key.id, key.holding)
         if user is not None and user.holding is not None:
             budgets += self._rules("user", user_id, user.holding)
+        if self._nothing_is_shared():
+            return Policy(limits=tuple(limits), budgets=tuple(budgets)) if limits or budgets else NOTHING
         tagged: Iterator[tuple[Scope, str]] = (("tag", f"{name}={value}") for name, value in tags.items())
         return self._with_shared((("global", EVERYBODY), *tagged), limits, budgets)
 
     def of_target(self, provider: str, model: str) -> Policy:
         """What applies while this model answers. `model` is the upstream's own name of it, `provider` the name of its
         entry; the model's scope is `provider:model`."""
+        if self._nothing_is_shared():
+            return NOTHING
         return self._with_shared((("provider", provider), ("model", f"{provider}:{model}")), [], [])
+
+    def _nothing_is_shared(self) -> bool:
+        rules = self._directory.rules
+        return not (rules.limits or rules.holdings or self.configured)
 
     def _with_shared(
         self, scopes: tuple[tuple[Scope, str], ...], limits: list[LimitRule], budgets: list[BudgetRule]
     ) -> Policy:
         rules = self._directory.rules
-        if rules.limits or self.configured:
-            for each in scopes:
-                if (found := rules.limits.get(each) or self.configured.get(each)) is not None:
-                    limits.append(LimitRule(scope=each[0], scope_id=each[1], limits=found))
-        if rules.holdings:
-            for scope, scope_id in scopes:
-                for holding in rules.holdings.get((scope, scope_id), ()):
-                    budgets += self._rules(scope, scope_id, holding)
+        for scope, scope_id in scopes:
+            name = scope, scope_id
+            if (found := rules.limits.get(name) or self.configured.get(name)) is not None:
+                limits.append(LimitRule(scope=scope, scope_id=scope_id, limits=found))
+            for holding in rules.holdings.get(name, ()):
+                budgets += self._rules(scope, scope_id, holding)
         return Policy(limits=tuple(limits), budgets=tuple(budgets)) if limits or budgets else NOTHING
 
     def _rules(self, scope: Scope, scope_id: str, holding: Holding) -> Iterator[BudgetRule]:

@@ -62,6 +62,7 @@ class Trial:
         self._tally = Tally(words=[] if turn.passage is not None and turn.passage.keep is not None else None)
         self._loop_time = asyncio.get_running_loop().time
         self._sent_at = perf_counter()
+        self._ended_at: float | None = None
         self._begun = self._loop_time()
         self._end = self._begun + (target.provider.timeout or limits.total_timeout)
         self._dropped = prepared.dropped
@@ -83,6 +84,7 @@ class Trial:
             if not exchange.gone:
                 raise UpstreamTimedOut("The upstream did not answer in time") from error
         finally:
+            self._ended_at = perf_counter()
             exchange.unwatch()
 
     def settle(self, kind: Literal["final", "attempt"], error: GatewayError | None) -> UsageEvent:
@@ -110,7 +112,7 @@ class Trial:
             text_bytes=tally.text_bytes,
             dropped=self._dropped + tally.lost,
             first_token_us=None if first is None else round((first - self._sent_at) * 1e6),
-            duration_us=round((perf_counter() - self._sent_at) * 1e6),
+            duration_us=round(((self._ended_at or perf_counter()) - self._sent_at) * 1e6),
             overhead_us=round((self._sent_at - self._turn.exchange.started) * 1e6),
         )
 
