@@ -17,7 +17,7 @@ from gateway.accounts.scopes import canonical
 from gateway.parts import Parts
 from gateway.routes.deps import ActorDep, MasterRoute, PartsDep
 from gateway.routes.exact_json import exact_json
-from gateway.routes.fields import LimitsBody, PathId
+from gateway.routes.fields import Limit, LimitsBody, PathId, Skip
 from wire.errors import NotFound
 
 router = APIRouter(prefix="/v1/limits", tags=["limits"], route_class=MasterRoute)
@@ -48,9 +48,10 @@ class SharedLimitsInfo(BaseModel):
 
 
 @router.get("", summary="All limits of models, providers and everybody", response_model=list[SharedLimitsInfo])
-def list_limits(parts: PartsDep) -> Response:
+def list_limits(parts: PartsDep, skip: Skip = 0, limit: Limit = 100) -> Response:
+    """By scope and id."""
     found = _effective(parts)
-    return exact_json([found[each] for each in sorted(found)])
+    return exact_json([found[each] for each in sorted(found)[skip : skip + limit]])
 
 
 @router.get(_PATH, summary="The limits of one", response_model=SharedLimitsInfo)
