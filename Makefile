@@ -1,6 +1,6 @@
 # Two commands are enough: `make up` runs Tollgate, `make test` tests it. `make` alone lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help setup up test faults check lock bench compose-test
+.PHONY: help setup up local test faults check lock bench compose-test
 export PYTHON ?= python3
 # Two processes, each with a Redis and a Postgres of its own; a Redis that is named serves one only. Tests of a file share
 # what they start, and files that take long come first by name.
@@ -17,10 +17,15 @@ up: ## Run Tollgate: gateway, page, usage worker, and the local model where ther
 	@sh scripts/setup up
 	@exec .venv/bin/tollgate up $(ARGS)
 
+local: ## Build the local model's engine (llama.cpp), once: about six minutes on two cores
+	@sh scripts/setup up
+	@exec .venv/bin/tollgate local install $(ARGS)
+
 test: setup ## Run the whole suite, with a real Redis and Postgres (ARGS="-k name")
 	@sh scripts/system-packages redis-server=redis-server '/usr/lib/postgresql/*/bin/initdb=postgresql' \
 	  node=nodejs chromium=chromium faketime=faketime || echo "some tests will be skipped"
 	@sh scripts/setup-clients || echo "the tests of client libraries will be skipped"
+	@.venv/bin/tollgate local install >/dev/null || echo "the tests of the local model's engine will be skipped"
 	@exec .venv/bin/python -m pytest $(SPREAD) $(ARGS)
 
 faults: setup ## Kill, stop and starve everything under load, 2,000 calls a case (half an hour; ARGS="-k redis")

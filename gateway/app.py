@@ -41,6 +41,7 @@ from gateway.discovery import Discovery
 from gateway.express import Express, Inference, Lanes, error_headers, plain_error
 from gateway.health import Health
 from gateway.ids import uuid7
+from gateway.local_state import LocalCollector
 from gateway.machine import Machine
 from gateway.metering.redis_stream import RedisStream
 from gateway.metering.settlement import Metering
@@ -154,6 +155,7 @@ class _Machine:
         metrics = Metrics()
         metering.on_event(metrics.event)
         metrics.registry.register(SpoolCollector(self._spool, self._shipper))
+        metrics.registry.register(LocalCollector(lambda: known.local))
         self._desk = Desk(_counter(settings, self._spool), _spent_reader(ledger))
         calls = self._calls(settings, accounts, known, metering, metrics)
         health = Health(

@@ -7,14 +7,17 @@ import logging
 
 import orjson
 
+from gateway.local_state import parse_status
 from gateway.models import Models
 from gateway.routing.providers import Provider
 from gateway.upstream import Upstream, UpstreamRequest
 from wire.errors import UpstreamError
+from wire.providers import Operation
 
 _log = logging.getLogger(__name__)
 INTERVAL_SECONDS = 3.0
 _DISCOVERED_TYPES = ("local",)
+_AWAY = "the local model service is not running: start it with `tollgate up`, or `docker compose up local_llm`"
 
 
 class Discovery:
@@ -35,18 +38,33 @@ class Discovery:
             await asyncio.sleep(INTERVAL_SECONDS)
 
     async def _ask(self, provider: Provider) -> None:
-        request = UpstreamRequest("GET", provider.url("models", ""), provider.auth_headers())
+        """The service tells its state; a bare llama-server, only which models it has."""
+        said = await self._get(provider, "status")
+        state = None if said is None else parse_status(said)
+        if state is not None:
+            names: dict[str, str | None] | None = {row.name: row.label for row in state.models} if state.engine else {}
+            self._models.local[provider.name] = state
+        else:
+            listed = await self._get(provider, "models")
+            names = None if listed is None else _names(listed)
+            self._models.local.pop(provider.name, None)
+        self._models.discovered[provider.name] = names or {}
+        if names is None:
+            self._models.down[provider.name] = _AWAY
+        elif state is not None and not names and state.reason:
+            self._models.down[provider.name] = state.reason
+        else:
+            self._models.down.pop(provider.name, None)
+
+    async def _get(self, provider: Provider, operation: Operation) -> bytes | None:
+        """The body of a 200, else None."""
+        request = UpstreamRequest("GET", provider.url(operation, ""), provider.auth_headers())
         try:
             async with asyncio.timeout(2), self._upstream.send(request) as response:
-                names = _names(await response.read(1024 * 1024)) if response.status == 200 else None
+                body = await response.read(1024 * 1024)
+                return body if response.status == 200 else None
         except (UpstreamError, TimeoutError):
-            names = None
-        if names is None:
-            self._models.discovered[provider.name] = {}
-            self._models.down[provider.name] = "the local model service is not running: put a GGUF file in models/"
-        else:
-            self._models.discovered[provider.name] = names
-            self._models.down.pop(provider.name, None)
+            return None
 
 
 def _names(body: bytes) -> dict[str, str | None] | None:

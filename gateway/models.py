@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, Literal, Protocol
 
 from gateway.catalogue import Catalogue, CatalogueEntry
+from gateway.local_state import LocalState
 from gateway.pricing import Price, from_config, to_config
 from gateway.routing.providers import ALWAYS_LISTED, Provider
 from gateway.routing.resolve import RoutingTable, Target
@@ -82,7 +83,7 @@ class EffectivePrice:
 
 class Models:
     """Resolves, prices and lists. `discovered`: models that a provider says it has, the default first, with the label
-    of each that has one; `down`: why one cannot serve."""
+    of each that has one; `down`: why one cannot serve; `local`: what a local model service says of itself."""
 
     def __init__(
         self,
@@ -106,6 +107,7 @@ class Models:
         self._table = RoutingTable(providers, settings.models, self._find_bare, self._default_model)
         self.discovered: dict[str, Mapping[str, str | None]] = {}
         self.down: dict[str, str] = {}
+        self.local: dict[str, LocalState] = {}
 
     def use(self, catalogue: Catalogue) -> None:
         """Go by another price list from now on."""
@@ -247,19 +249,23 @@ class Models:
         names = self.discovered[provider.name]
         prices = {model: self.price(Target(provider, model, model)) for model in (names or (NO_MODEL,))}
         reason = self.unavailable(provider) or (None if names else "no model is loaded: put a GGUF file in models/")
-        return [
-            ListedModel(
-                id=f"{provider.name}:{model}",
-                provider=provider.name,
-                created=self._created,
-                unavailable_reason=reason,
-                context_window=None,
-                max_output_tokens=None,
-                pricing=_listed(price),
-                label=names.get(model),
+        state = self.local.get(provider.name)
+        rows = []
+        for model, price in prices.items():
+            said = state.find(model) if state else None
+            rows.append(
+                ListedModel(
+                    id=f"{provider.name}:{model}",
+                    provider=provider.name,
+                    created=self._created,
+                    unavailable_reason=reason or (said.trouble if said else None),
+                    context_window=said.context if said else None,
+                    max_output_tokens=None,
+                    pricing=_listed(price),
+                    label=names.get(model),
+                )
             )
-            for model, price in prices.items()
-        ]
+        return rows
 
     def unavailable(self, provider: Provider) -> str | None:
         """Why no call can be sent to a provider just now."""

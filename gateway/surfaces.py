@@ -114,6 +114,7 @@ SURFACES: tuple[Surface, ...] = (
     ),
     ForwardSurface("/v1/embeddings", "embeddings", "OpenAI embeddings", "input"),
     ForwardSurface("/v1/completions", "completions", "OpenAI completions", "prompt"),
+    ForwardSurface("/completion", "native_completion", "llama.cpp completion", "prompt", default_model="local"),
     ForwardSurface("/v1/images/generations", "images_generations", "OpenAI images", "prompt"),
     ForwardSurface("/v1/audio/speech", "audio_speech", "OpenAI speech", "input"),
     ForwardSurface("/v1/audio/transcriptions", "audio_transcriptions", "OpenAI transcription", "file", form=True),

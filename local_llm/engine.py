@@ -1,105 +1,109 @@
-"""Keeps one `llama-server` running: waits for a model, starts it, watches it, starts it again when it dies."""
+"""Keeps one `llama-server` running for one model: starts it, watches it, starts it again when it dies."""
 
 from __future__ import annotations
 
 import asyncio
 import ctypes
 import logging
-import math
 import os
-import shutil
 import signal
 import socket
 import sys
 import time
 from collections import deque
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-from local_llm.gguf import NoModel, find_model
+from local_llm.asking import NotReached, ask
+from local_llm.library import Model
+from local_llm.line import Line
+from local_llm.machine import usable_cores
+from local_llm.settings import ServiceSettings
+from local_llm.speed import Speed
 
 _log = logging.getLogger(__name__)
 
-State = Literal["no model", "loading", "ready", "failed"]
-LOOK_SECONDS = 2.0
-FIRST_BACKOFF_SECONDS = 1.0
+State = Literal["loading", "ready", "failed", "stopped"]
+FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 60.0
-STEADY_SECONDS = 60.0  # having run so long, it counts as having started well
+STEADY_SECONDS = 30.0  # having served so long, it counts as having started well
 STOP_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class EngineSettings:
-    """`context` is tokens per slot. `threads` None: the cores that this process really may use."""
-
-    models: Path
-    model: str | None = None
-    slots: int = 4
-    context: int = 2048
-    threads: int | None = None
-    binary: str | None = None
+NOTICE_SECONDS = 3.0  # within which the end of a process is known
 
 
 class Engine:
-    """`run` it as a task; read `state`, `reason` and `port` from anywhere in the same loop."""
+    """`run` it as a task; read the rest from anywhere in the same loop."""
 
-    def __init__(self, settings: EngineSettings) -> None:
-        self._settings = settings
+    def __init__(self, model: Model, settings: ServiceSettings, server: str, cache_mib: int) -> None:
+        self._command = [server, *_arguments(model, settings, cache_mib)]
         self._process: asyncio.subprocess.Process | None = None
         self._last_lines: deque[str] = deque(maxlen=20)
-        self.state: State = "no model"
-        self.reason = "starting"
-        self.model: Path | None = None
+        self._changed = asyncio.Condition()
+        self.model = model
+        self.line = Line(settings.slots, settings.queue)
+        self.context = model.context(settings)
+        self.state: State = "loading"
+        self.reason = f"{model.name} is being loaded"
         self.port = 0
+        self.load_seconds: float | None = None
+        self.restarts = 0
+        self.speed = Speed()
+        self.users = 0  # callers that wait for it or are being served
+        self.last_used = time.monotonic()
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process is not None else None
 
     async def run(self) -> None:
-        """Never returns; cancel it to stop the engine."""
+        """Returns never; cancel it to stop the engine."""
         backoff = FIRST_BACKOFF_SECONDS
         try:
             while True:
-                command = self._next_command()
-                if command is None:
-                    await asyncio.sleep(LOOK_SECONDS)
-                    continue
-                started = time.monotonic()
-                await self._serve(command)
-                backoff = FIRST_BACKOFF_SECONDS if time.monotonic() - started > STEADY_SECONDS else backoff
+                served = await self._serve()
+                backoff = FIRST_BACKOFF_SECONDS if served > STEADY_SECONDS else backoff
                 await asyncio.sleep(backoff)
                 backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
+                self.restarts += 1
         finally:
             await self._stop()
+            await self._say("stopped", f"{self.model.name} is unloaded")
 
-    def _say(self, state: State, reason: str) -> None:
+    async def wait(self) -> State:
+        """Until it is ready, or there is no hope just now; the state then."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.state != "loading")
+            return self.state
+
+    async def recovered(self) -> bool:
+        """After it was not reached: whether it serves again, once its end has been noticed and it was started anew."""
+        try:
+            async with asyncio.timeout(NOTICE_SECONDS), self._changed:
+                await self._changed.wait_for(lambda: self.state != "ready")
+        except TimeoutError:
+            return True
+        return await self.wait() == "ready"
+
+    async def _say(self, state: State, reason: str) -> None:
         if (state, reason) != (self.state, self.reason):
             _log.log(logging.ERROR if state == "failed" else logging.INFO, "%s: %s", state, reason)
-        self.state, self.reason = state, reason
+        async with self._changed:
+            self.state, self.reason = state, reason
+            self._changed.notify_all()
 
-    def _next_command(self) -> list[str] | None:
-        """What to start, None while there is nothing; `state` and `reason` then say why."""
-        binary = self._settings.binary or os.environ.get("LLAMA_SERVER_BIN") or shutil.which("llama-server")
-        try:
-            self.model = find_model(self._settings.models, self._settings.model)
-        except NoModel as reason:
-            self.model = None
-            self._say("no model", str(reason))
-            return None
-        if binary is None or shutil.which(binary) is None:
-            self._say("failed", f"there is no {binary or 'llama-server'}; install llama.cpp or set LLAMA_SERVER_BIN")
-            return None
+    async def _serve(self) -> float:
+        """Start it and return when it has ended: for how many seconds it was ready."""
         self.port = _free_port()
-        return [binary, *_arguments(self._settings, self.model, self.port)]
-
-    async def _serve(self, command: list[str]) -> None:
-        """Start the engine and return when it has ended."""
-        self._say("loading", f"loading {self.model.name if self.model else ''}")
         self._last_lines.clear()
+        started = time.monotonic()
+        # While it is tried again after it could not start, callers are refused at once rather than kept waiting.
+        if self.state != "failed":
+            await self._say("loading", f"{self.model.name} is being loaded")
         try:
-            process = self._process = await _start(command)
+            process = self._process = await _start([*self._command, "--port", str(self.port)])
         except OSError as error:
-            self._say("failed", f"{command[0]} cannot be started: {error.strerror}")
-            return
-        ready = asyncio.create_task(self._await_ready())
+            await self._say("failed", f"{self._command[0]} cannot be started: {error.strerror}")
+            return 0.0
+        ready = asyncio.create_task(self._await_ready(started))
         try:
             await self._read_lines(process)
             code = await process.wait()
@@ -108,8 +112,16 @@ class Engine:
         self._process = None
         for line in self._last_lines:
             _log.warning("llama-server: %s", line)
+        return await self._ended(code, started)
+
+    async def _ended(self, code: int, started: float) -> float:
         cause = f"signal {-code}" if code < 0 else f"exit code {code}"
-        self._say("failed", f"llama-server ended ({cause}); it is started again")
+        if self.state == "ready":
+            _log.error("llama-server of %s ended (%s); it is started again", self.model.name, cause)
+            await self._say("loading", f"llama-server ended ({cause}); {self.model.name} is being loaded again")
+            return time.monotonic() - started - (self.load_seconds or 0.0)
+        await self._say("failed", f"llama-server ended ({cause}) while it loaded {self.model.name}; it is tried again")
+        return 0.0
 
     async def _read_lines(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None  # noqa: S101
@@ -118,10 +130,12 @@ class Engine:
             self._last_lines.append(text)
             _log.debug("llama-server: %s", text)
 
-    async def _await_ready(self) -> None:
-        while not await _healthy(self.port):  # noqa: ASYNC110 - another process gives no event to wait for
-            await asyncio.sleep(0.1)
-        self._say("ready", f"serving {self.model.name if self.model else ''}")
+    async def _await_ready(self, started: float) -> None:
+        while not await _healthy(self.port):  # noqa: ASYNC110 - another process gives no event
+            await asyncio.sleep(0.05)
+        self.load_seconds = time.monotonic() - started
+        self.last_used = time.monotonic()
+        await self._say("ready", f"{self.model.name} is loaded, in {self.load_seconds:.1f} s")
 
     async def _stop(self) -> None:
         process, self._process = self._process, None
@@ -149,29 +163,23 @@ async def _start(command: list[str]) -> asyncio.subprocess.Process:
     )
 
 
-def _arguments(settings: EngineSettings, model: Path, port: int) -> list[str]:
+def _arguments(model: Model, settings: ServiceSettings, cache_mib: int) -> list[str]:
     """llama-server's flags: https://github.com/ggml-org/llama.cpp/tree/master/tools/server"""
     threads = settings.threads or usable_cores()
+    # An encoder takes its input in one piece. Small batches elsewhere: a long prompt then stalls the other callers for
+    # one second instead of four.
+    batch = settings.context if model.embeds_only else settings.batch
     return [
-        *("--host", "127.0.0.1", "--port", str(port)),
-        *("--model", str(model), "--alias", model.stem),
-        *("--parallel", str(settings.slots), "--ctx-size", str(settings.slots * settings.context)),
+        *("--host", "127.0.0.1"),
+        *("--model", str(model.path), "--alias", model.name),
+        *("--parallel", str(settings.slots), "--ctx-size", str(settings.slots * model.context(settings))),
         *("--threads", str(threads), "--threads-batch", str(threads)),
-        # Small batches: a long prompt then stalls the other callers for one second instead of four.
-        *("--batch-size", "128", "--ubatch-size", "128"),
-        *("--cache-ram", "256"),  # MiB of remembered prompts; 8 GiB unless said
-        *("--metrics", "--slots", "--no-webui"),
+        *("--batch-size", str(batch), "--ubatch-size", str(batch)),
+        *("--cache-ram", str(cache_mib)),  # 8 GiB unless said
+        # Chat models embed by their last token, which may come in several batches; embedding models say how they do.
+        *(("--embeddings",) if model.facts.pooling is not None else ("--embeddings", "--pooling", "last")),
+        *("--jinja", "--metrics", "--slots", "--no-webui", "--offline"),
     ]
-
-
-def usable_cores() -> int:
-    """The cores that the scheduler and the cgroup's quota grant, at least one."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-    except (OSError, ValueError):
-        return allowed
-    return allowed if quota == "max" else max(1, min(allowed, math.ceil(int(quota) / int(period))))
 
 
 def _free_port() -> int:
@@ -188,13 +196,7 @@ def _die_with_parent() -> None:
 
 async def _healthy(port: int) -> bool:
     try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
+        status, _ = await ask(port, "GET", "/health")
+    except NotReached:
         return False
-    try:
-        writer.write(b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
-        return b" 200 " in await reader.readline()
-    except OSError:
-        return False
-    finally:
-        writer.close()
+    return status == 200

@@ -130,7 +130,7 @@ def test_locks_cover_what_pyproject_asks_for(name: str, extras: set[str]) -> Non
 
 # What each service's image has on its path, and the extra that is all that is installed beside it.
 IMAGES = {
-    "gateway": ("gateway", "ledger", "tollgate", "usage_contract", "usage_worker", "wire"),
+    "gateway": ("gateway", "ledger", "local_llm", "tollgate", "usage_contract", "usage_worker", "wire"),
     "worker": ("ledger", "usage_contract", "usage_worker"),
 }
 # Run by developers, and by callers, not by a service.

@@ -24,6 +24,7 @@ COMMANDS = {
     "link": ("link", "print the link that signs a browser in"),
     "doctor": ("doctor", "look for what is wrong, and say what to do"),
     "prices": ("prices", "see what a newer price list would change, and take it over"),
+    "local": ("local", "build and look at the local model's engine"),
     "usage": ("usage", "check, mend and export the ledger"),
 }
 

@@ -13,6 +13,7 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "openai_responses": ("max_output_tokens",),
     "anthropic_messages": ("max_tokens",),
     "completions": ("max_tokens",),
+    "native_completion": ("n_predict",),
     "gemini": ("maxOutputTokens", "max_output_tokens"),
 }
 _ANY: Final = tuple(dict.fromkeys(name for names in _NAMES.values() for name in names))

@@ -38,6 +38,9 @@ Operation = Literal[
     "moderations",
     "rerank",
     "models",
+    "native_completion",
+    "openai_chat_input_tokens",
+    "status",
 ]
 
 OPENAI_PATHS: Mapping[Operation, str] = {
@@ -57,6 +60,13 @@ OPENAI_PATHS: Mapping[Operation, str] = {
     "moderations": "/moderations",
     "rerank": "/rerank",
     "models": "/models",
+}
+# llama.cpp's server, and the service that keeps it: https://github.com/ggml-org/llama.cpp/tree/master/tools/server
+LLAMA_PATHS: Mapping[Operation, str] = {
+    **OPENAI_PATHS,
+    "native_completion": "/../completion",  # beside `/v1`
+    "openai_chat_input_tokens": "/chat/completions/input_tokens",
+    "status": "/../status",
 }
 ANTHROPIC_PATHS: Mapping[Operation, str] = {
     "anthropic_messages": "/v1/messages",
@@ -81,6 +91,8 @@ class ProviderRow(Struct, frozen=True, kw_only=True):
     `base_url` is what the vendor's SDK calls so: with `/v1` for OpenAI's shape, without for Anthropic and Gemini; None
     where every operator has another one. `dialects` are spoken natively, preferred first. `price_list` is the
     provider's id in `genai-prices`. `environment` are the usual names of its key's variable, first found wins.
+    `few_slots`: it serves few callers at once and lets the others wait, so whoever hangs up is cut at once, and its 503
+    means that too many wait.
     """
 
     name: str
@@ -96,6 +108,7 @@ class ProviderRow(Struct, frozen=True, kw_only=True):
     default_model: str | None = None
     needs_key: bool = True
     web_search: bool = False  # runs searches of the web itself, in the dialects that have a tool for it
+    few_slots: bool = False
     docs: str = ""
 
 
@@ -168,9 +181,10 @@ _STANDARD = (
         base_url="http://127.0.0.1:11434/v1",
         auth="none",
         dialects=("openai_chat",),
-        paths=OPENAI_PATHS,
+        paths=LLAMA_PATHS,
         quirks=structs.replace(_ENGINE, accepts=frozenset({"top_k", "tool_images"})),
         needs_key=False,
+        few_slots=True,
         docs="https://github.com/ggml-org/llama.cpp/tree/master/tools/server",
     ),
     ProviderRow(

@@ -49,7 +49,9 @@ class Ask:
         """The same asked for with at most so many tokens."""
         if self.request is not None:
             return replace(self, request=structs.replace(self.request, max_tokens=cap), output_cap=cap)
-        kind = self.surface.dialect.name if isinstance(self.surface, ChatSurface) else "completions"
+        native = isinstance(self.surface, ForwardSurface) and self.surface.operation == "native_completion"
+        forwarded = "native_completion" if native else "completions"
+        kind = self.surface.dialect.name if isinstance(self.surface, ChatSurface) else forwarded
         raw = set_output_cap(self.raw, kind, cap)
         return replace(self, raw=raw, body=_parse(raw), output_cap=cap)
 

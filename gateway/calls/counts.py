@@ -13,16 +13,21 @@ from gateway.calls.answer import JSON_HEADERS, answer_headers
 from gateway.calls.ask import Ask
 from gateway.calls.own_key import in_our_words
 from gateway.calls.prepare import check_available, passed_headers, upstream_headers
+from gateway.calls.relay import json_object
 from gateway.exchange import Exchange
+from gateway.routing.providers import Provider
 from gateway.routing.resolve import Target
 from gateway.settings import UpstreamSection
 from gateway.surfaces import CountSurface
 from gateway.upstream import Upstream, UpstreamRequest
+from wire.dialect import Dialect
 from wire.dialects.gemini.count_tokens import parse_count_request, render_count_response
-from wire.errors import UpstreamTimedOut
+from wire.dialects.openai_chat import DIALECT as OPENAI_CHAT
+from wire.errors import UpstreamMalformed, UpstreamTimedOut
 from wire.estimate import estimate_request_tokens
-from wire.neutral import DialectName
+from wire.neutral import DialectName, Request
 from wire.rewriting import replace_top_level
+from wire.translation import translate
 
 
 class TokenCounts:
@@ -39,11 +44,14 @@ class TokenCounts:
         native = surface.dialect.name in provider.dialects and surface.operation in provider.row.paths
         headers = JSON_HEADERS + answer_headers(target, 1 if native else 0, (sent - exchange.started) * 1000, ())
         if native and provider.unavailable is None:
-            await exchange.respond(200, headers, await self._ask(exchange, ask, surface, target))
-            return
+            return await exchange.respond(200, headers, await self._ask(exchange, ask, surface, target))
+        if "openai_chat_input_tokens" in provider.row.paths and provider.unavailable is None:
+            counted = await self._count_chat(ask, surface, target)
+            headers = JSON_HEADERS + answer_headers(target, 1, (sent - exchange.started) * 1000, ())
+            return await exchange.respond(200, headers, orjson.dumps(_render(surface, counted)))
         tokens = _estimate(ask, surface, provider.dialects[0])
         body = orjson.dumps(_render(surface, tokens))
-        await exchange.respond(200, [*headers, (b"x-tollgate-estimated", b"1")], body)
+        return await exchange.respond(200, [*headers, (b"x-tollgate-estimated", b"1")], body)
 
     async def _ask(self, exchange: Exchange, ask: Ask, surface: CountSurface, target: Target) -> bytes:
         provider = target.provider
@@ -53,6 +61,27 @@ class TokenCounts:
         body = ask.raw if model is None else replace_top_level(ask.raw, {"model": model})
         passed = passed_headers(exchange.header, surface.dialect.name)
         request = UpstreamRequest("POST", url, upstream_headers(provider, passed), body)
+        return await self._send(request, ask, provider, surface.dialect)
+
+    async def _count_chat(self, ask: Ask, surface: CountSurface, target: Target) -> int:
+        """By the model's own tokenizer, as the conversation that would be sent."""
+        provider = target.provider
+        request = _parse(ask, surface)
+        quirks = provider.row.quirks
+        found = translate(
+            request, surface.dialect.field_names, OPENAI_CHAT, model=target.model, stream=False, quirks=quirks
+        )
+        url = provider.url("openai_chat_input_tokens", "")
+        body = orjson.dumps(found.body)
+        raw = await self._send(
+            UpstreamRequest("POST", url, upstream_headers(provider, []), body), ask, provider, OPENAI_CHAT
+        )
+        counted = json_object(raw).get("input_tokens")
+        if type(counted) is not int:
+            raise UpstreamMalformed("The upstream's count is not a number")
+        return counted
+
+    async def _send(self, request: UpstreamRequest, ask: Ask, provider: Provider, dialect: Dialect) -> bytes:
         try:
             async with asyncio.timeout(self._limits.first_byte_timeout), self._upstream.send(request) as response:
                 raw = await response.read()
@@ -60,13 +89,17 @@ class TokenCounts:
             raise UpstreamTimedOut("The upstream did not answer in time") from error
         if 200 <= response.status < 300:
             return raw
-        refused = surface.dialect.parse_error(response.status, response.headers, raw)
+        refused = dialect.parse_error(response.status, response.headers, raw)
         raise in_our_words(refused, provider, response.status, own_key=ask.own_key is not None)
 
 
 def _estimate(ask: Ask, surface: CountSurface, upstream: DialectName) -> int:
+    return estimate_request_tokens(_parse(ask, surface), upstream)
+
+
+def _parse(ask: Ask, surface: CountSurface) -> Request:
     parse = parse_count_request if surface.dialect.name == "gemini" else surface.dialect.parse_request
-    return estimate_request_tokens(parse(ask.body, model=ask.model), upstream)
+    return parse(ask.body, model=ask.model)
 
 
 def _render(surface: CountSurface, tokens: int) -> dict[str, Any]:

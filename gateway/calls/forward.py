@@ -23,11 +23,13 @@ from wire.embeddings import (
     render_batch_embed,
     render_embeddings,
 )
-from wire.errors import BadRequest, UpstreamError, UpstreamMalformed
+from wire.errors import BadRequest, GatewayError, UpstreamError, UpstreamMalformed
 from wire.forwarded import ForwardReader
 from wire.multipart import boundary_of, replace_field
+from wire.native_completion import NativeMeter, parse_native, read_native, with_usage
 from wire.neutral import Stamp
 from wire.rewriting import replace_top_level
+from wire.sse import SseEvent
 from wire.translation import caller_names
 
 _READER = ForwardReader()
@@ -51,6 +53,8 @@ def prepare_forward(ask: Ask, surface: ForwardSurface, target: Target) -> Prepar
     body, added = _rewritten(ask, surface, target)
     streamed = ask.stream or surface.operation == "audio_speech"
     request = UpstreamRequest("POST", url, upstream_headers(provider, []), body, streamed)
+    if surface.operation == "native_completion":
+        return Prepared(request, NativeCompletion())
     if surface.operation == "responses_compact":
         return Prepared(request, Passing(surface.dialect))
     return Prepared(request, Passing(_READER, hide_usage=added))
@@ -74,6 +78,43 @@ def _gemini_embeddings(ask: Ask, target: Target) -> Prepared:
     url = target.provider.url("gemini_batch_embed", quote(target.model, safe=""))
     request = UpstreamRequest("POST", url, upstream_headers(target.provider, []), orjson.dumps(rendered.body))
     return Prepared(request, _Embeddings(wanted, target.asked), caller_names(rendered.dropped, {}))
+
+
+class NativeCompletion:
+    """llama.cpp's own answer with `usage` filled in: a `Way`."""
+
+    def whole(self, raw: bytes, stamp: Stamp, tally: Tally) -> tuple[bytes, tuple[str, ...]]:  # noqa: ARG002 - a Way
+        answer = parse_native(raw)
+        tally.take_facts(read_native(answer))
+        return orjson.dumps(with_usage(answer)), ()
+
+    def stream(self, stamp: Stamp, tally: Tally) -> Stream:  # noqa: ARG002 - a Way
+        return _NativeStream(tally)
+
+    def parse_error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
+        return _READER.parse_error(status, headers, body)
+
+
+class _NativeStream:
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+        self._meter = NativeMeter()
+
+    def feed(self, event: SseEvent, now: float) -> bytes:
+        ended = self._meter.ended
+        self._meter.feed(event)
+        self._tally.take_meter(self._meter, now)
+        last = self._meter.last
+        return event.raw if ended or last is None else last
+
+    def close(self, now: float) -> bytes:
+        self._meter.close()
+        self._tally.take_meter(self._meter, now)
+        return b""
+
+    def failed(self, error: GatewayError) -> bytes:  # noqa: ARG002 - a Stream
+        """The upstream's own error event has gone out already."""
+        return b""
 
 
 class _Embeddings:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from gateway.routing.providers import Provider
 from gateway.routing.resolve import Target
 from gateway.settings import ByokSection, SettingsError
-from wire.errors import BadRequest, GatewayError, NotAllowed, UpstreamCredentials
+from wire.errors import BadRequest, GatewayError, NotAllowed, UpstreamCredentials, UpstreamUnavailable
 from wire.providers import IMPLIED_TYPES
 
 HEADER = b"x-tollgate-provider-key"
@@ -84,8 +84,13 @@ def _means(name: str, provider: str) -> bool:
 def in_our_words(error: GatewayError, provider: Provider, status: int, *, own_key: bool) -> GatewayError:
     """An upstream's refusal, answered with `status`, without what it says about a credential.
 
-    The operator's key is nobody's business. That the caller's own was refused is told with the upstream's status.
+    The operator's key is nobody's business. That the caller's own was refused is told with the upstream's status. That
+    too many wait for one of our own few slots is no failure: 503, and when to come again.
     """
+    if provider.row.few_slots and status == 503:
+        return UpstreamUnavailable(
+            error.message, status=503, type="service_unavailable", code="local_busy", retry_after=error.retry_after
+        )
     if isinstance(error, UpstreamCredentials):
         if not own_key:
             return UpstreamCredentials(f"The provider '{provider.name}' refused the gateway's credentials")

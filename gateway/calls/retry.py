@@ -33,6 +33,8 @@ def next_attempt(
     """
     if not isinstance(error, UpstreamRateLimited | UpstreamUnavailable | UpstreamTimedOut):
         return None
+    if error.status == 503:  # too many wait there already: another one answers sooner, or nobody
+        return Next(target + 1, 0, 0.0) if target + 1 < len(targets) else None
     wait = error.retry_after
     if wait is None:
         wait = random * min(_CAP_WAIT, _BASE_WAIT * 2**retries)

@@ -85,7 +85,7 @@ def input_tokens(ask: Ask, estimate: int) -> int:
 
 def has_output(ask: Ask) -> bool:
     """Whether it is answered with text, as long as the model likes."""
-    return isinstance(ask.surface, ChatSurface) or ask.surface.path == "/v1/completions"
+    return isinstance(ask.surface, ChatSurface) or ask.surface.path in ("/v1/completions", "/completion")
 
 
 def choices(ask: Ask) -> int:

@@ -216,8 +216,9 @@ class Trial:
             scope.reschedule(self._loop_time())
 
     def _watch(self, scope: asyncio.Timeout) -> None:
-        """When the caller hangs up: read on for a bounded while, so that the usage is known, or cut at once."""
-        draining = self._limits.on_disconnect == "drain"
+        """When the caller hangs up: read on for a bounded while, so that the usage is known, or cut at once, which also
+        frees a slot of our own model."""
+        draining = self._limits.on_disconnect == "drain" and not self.target.provider.row.few_slots
         if draining and not self._turn.ask.stream:
             return  # the whole answer comes in one piece: it is read to its end anyway
 

@@ -73,6 +73,7 @@ def _state(parts: Parts) -> dict[str, Any]:
         "local_model": {
             "available": any(away[name] is None for name in local),
             "models": [model for name in local for model in models.discovered.get(name, ())],
+            "services": {name: models.local[name].to_json() for name in local if name in models.local},
         },
     }
 

@@ -31,7 +31,10 @@ class Provider:
 
     def url(self, operation: Operation, model: str) -> str:
         """Address of an operation. `model` is already quoted for a path."""
-        return self.base_url + self.row.paths[operation].format(model=model)
+        path = self.row.paths[operation].format(model=model)
+        if path.startswith("/../"):
+            return self.base_url.removesuffix("/v1") + path[3:]
+        return self.base_url + path
 
     def auth_headers(self) -> list[tuple[str, str]]:
         """The credential and fixed headers of a call."""
@@ -56,13 +59,13 @@ def build_providers(settings: Settings, find_key: FindKey) -> dict[str, Provider
     """
     built: dict[str, Provider] = {}
     for name, entry in settings.providers.items():
-        built[name.lower()] = _build(name.lower(), entry, find_key)
+        built[name.lower()] = _build(name.lower(), entry, find_key, settings.local.port)
     types = {provider.row.name for provider in built.values()}
     aliased = {_kind(name) for _, name in _alias_providers(settings)}
     for row in ROWS.values():
         if row.name in types or row.base_url is None:
             continue
-        provider = _build(row.name, ProviderSettings(), find_key)
+        provider = _build(row.name, ProviderSettings(), find_key, settings.local.port)
         wanted = row.name in ALWAYS_LISTED or row.name in aliased
         if wanted or (row.needs_key and provider.unavailable is None):
             built[row.name] = provider
@@ -83,7 +86,7 @@ def _kind(name: str) -> str:
     return IMPLIED_TYPES.get(low, low)
 
 
-def _build(name: str, entry: ProviderSettings, find_key: FindKey) -> Provider:
+def _build(name: str, entry: ProviderSettings, find_key: FindKey, local_port: int) -> Provider:
     row = _row_of(name, entry)
     key = find_key(entry, _names_of(name, row), row.environment)
     timeout = entry.client_args.get("timeout")
@@ -91,7 +94,7 @@ def _build(name: str, entry: ProviderSettings, find_key: FindKey) -> Provider:
     return Provider(
         name=name,
         row=row,
-        base_url=_base_url(name, entry, row),
+        base_url=_base_url(name, entry, row, local_port),
         key=key,
         dialects=_dialects(name, entry, row),
         default_model=entry.default_model or row.default_model,
@@ -116,8 +119,9 @@ def _names_of(name: str, row: ProviderRow) -> tuple[str, ...]:
     return tuple(dict.fromkeys((name, *((row.name,) if name in IMPLIED_TYPES else ()), *synonyms)))
 
 
-def _base_url(name: str, entry: ProviderSettings, row: ProviderRow) -> str:
-    url = entry.api_base or row.base_url or ""
+def _base_url(name: str, entry: ProviderSettings, row: ProviderRow, local_port: int) -> str:
+    own = f"http://127.0.0.1:{local_port}/v1" if row.name == "local" else row.base_url
+    url = entry.api_base or own or ""
     if url and not url.startswith(("http://", "https://")):
         raise SettingsError(f"providers.{name}.api_base: must start with http:// or https://")
     return url.rstrip("/")

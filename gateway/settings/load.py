@@ -41,7 +41,18 @@ _FLAGS = (
     "page_dir",
     "ui_port",
 )
-_STRUCTURED = {"providers", "models", "pricing", "spool", "upstream", "admission", "auth", "byok", "llm_server"}
+_STRUCTURED = {
+    "providers",
+    "models",
+    "pricing",
+    "spool",
+    "upstream",
+    "admission",
+    "auth",
+    "byok",
+    "llm_server",
+    "local",
+}
 
 
 @dataclass(frozen=True, slots=True)

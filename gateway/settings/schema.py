@@ -188,6 +188,23 @@ class AuthSection(Section):
     anonymous: AnonymousSection | None = None
 
 
+class LocalSection(Section):
+    """The local model, as `tollgate up` starts it; a container is told the same by LOCAL_<NAME>. docs/local-model.md"""
+
+    port: int = Field(default=11434, ge=1, le=65535)
+    server: str | None = None  # llama-server's path; default: LLAMA_SERVER_BIN, PATH, the one built here
+    model: str | None = None  # default: the first by name
+    slots: int = Field(default=4, ge=1, le=256)
+    context: int = Field(default=2048, ge=64)
+    threads: int | None = Field(default=None, ge=1)  # default: the cores that may be used
+    batch: int = Field(default=128, ge=16)
+    cache_mib: int = Field(default=256, ge=0)
+    idle_seconds: float = Field(default=900, ge=0)
+    queue: int = Field(default=32, ge=0)
+    wait_seconds: float = Field(default=300, gt=0)
+    memory_mib: int | None = Field(default=None, ge=1)  # default: what is free
+
+
 class Settings(Section):
     """The whole configuration. Secrets have a masked repr and no default."""
 
@@ -224,6 +241,7 @@ class Settings(Section):
     byok: ByokSection = ByokSection()
     llm_server: LlmServerSection = LlmServerSection()
     auth: AuthSection = AuthSection()
+    local: LocalSection = LocalSection()
 
     @property
     def accounts_url(self) -> str:

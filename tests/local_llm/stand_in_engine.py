@@ -1,6 +1,6 @@
-"""A process in llama-server's place: its flags, `/health`, `/v1/models`, and a chat stream that tests can steer.
+"""A process in llama-server's place: its flags, `/health`, and a chat stream that tests can steer.
 
-A model file that is named `crashes.gguf` makes it end at once.
+A model file that is named `crashes.gguf` makes it end at once, `GET /slots` later.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path == "/health":
             self._json({"status": "ok"})
-        elif self.path == "/v1/models":
-            self._json({"object": "list", "data": [{"id": self.alias, "object": "model"}]})
+        elif self.path == "/metrics":
+            self._json({})
         else:
             os._exit(3)
 

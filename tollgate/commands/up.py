@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import http.client
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -75,10 +76,21 @@ def _services(options: argparse.Namespace, settings: Settings) -> list[Service]:
         Service("gateway", "gateway", flags, ready=_until_serving(settings), vital=True),
         Service("usage worker", "usage_worker", worker_flags(settings)),
     ]
-    if not options.no_local and any(settings.models_dir.glob("*.gguf")):
-        local = ["--models-dir", str(settings.models_dir)]
-        services.append(Service("local model", "local_llm", local, grace=10))
+    if not options.no_local and settings.models_dir.is_dir():
+        services.append(local_service(settings))
     return services
+
+
+def local_service(settings: Settings) -> Service:
+    """It waits for a model where there is none yet. What the environment says of it beats the configuration."""
+    chosen = settings.local
+    flags = ["--port", str(chosen.port), "--models-dir", str(settings.models_dir)]
+    flags += ["--server", chosen.server] if chosen.server else []
+    said = chosen.model_dump(exclude={"port", "server"}, exclude_none=True)
+    environment = {
+        name: str(value) for key, value in said.items() if not os.environ.get(name := f"LOCAL_{key.upper()}")
+    }
+    return Service("local model", "local_llm", flags, environment, grace=20)
 
 
 def _shared_flags(options: argparse.Namespace) -> list[str]:

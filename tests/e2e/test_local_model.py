@@ -1,0 +1,279 @@
+"""Real inference on a tiny model through the gateway: every surface and dialect, metered; its line and its death."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from local_llm.installed import find_server
+from tests.deployment import Deployment, until
+from tests.local_llm import tiny_gguf
+from tests.local_llm.serving import Service, serving
+from tests.replay import Upstream
+from tests.replay.answers import FIXTURES, answer_of
+
+SLOTS, CONTEXT, ENDLESS = 2, 512, 1 << 16
+FLAGS = ("--slots", str(SLOTS), "--context", str(ENDLESS), "--queue", "0", "--threads", "1", "--model", "tiny")
+HELLO = "hello world"
+CHAT = {"messages": [{"role": "user", "content": HELLO}]}
+
+
+@dataclass(frozen=True)
+class Place:
+    deployment: Deployment
+    service: Service
+    upstream: Upstream
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    server = find_server(os.environ)
+    if server is None or shutil.which(server) is None:
+        pytest.skip("there is no llama-server here: run `make local`")
+    folder = tmp_path_factory.mktemp("local")
+    models = folder / "gguf"
+    models.mkdir()
+    tiny_gguf.write(models / "tiny.gguf", context=CONTEXT)
+    tiny_gguf.write(models / "endless.gguf", mean_tokens=0, context=ENDLESS)
+    with ExitStack() as stack:
+        upstream = stack.enter_context(Upstream())
+        service = stack.enter_context(serving(models, server, *FLAGS))
+        service.await_ready("tiny")
+        hosted = [{"provider": "openai", "model": "gpt-4o-mini"}]
+        config = {
+            "providers": {
+                "local": {"api_base": f"{service.url}/v1"},
+                "openai": {"api_key": "sk-test", "api_base": f"{upstream.url}/v1"},
+            },
+            "models": {"house": {"provider": "local", "model": "endless", "fallbacks": hosted}},
+        }
+        deployment = stack.enter_context(Deployment(folder / "gateway", upstream.url, config=config))
+        until(lambda: "local:endless" in _listed(deployment), "the gateway sees the models")
+        yield Place(deployment, service, upstream)
+
+
+def _listed(deployment: Deployment) -> dict[str, Any]:
+    return {row["id"]: row for row in deployment.get("/v1/models").json()["data"]}
+
+
+def _row(place: Place, response: httpx.Response) -> dict[str, Any]:
+    [row] = place.deployment.rows(1, request_id=response.headers["x-request-id"])
+    return row
+
+
+def _tokens(place: Place) -> int:
+    """Of the greeting as a conversation, by the model's own tokenizer."""
+    count: int = place.service.post("/v1/chat/completions/input_tokens", **CHAT).json()["input_tokens"]
+    return count
+
+
+def _data(text: str) -> list[Any]:
+    lines = [line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data: ")]
+    return [json.loads(line) for line in lines if line != "[DONE]"]
+
+
+DIALECTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "openai_chat": ("/v1/chat/completions", {"model": "local:tiny", **CHAT, "max_tokens": 9}),
+    "openai_responses": ("/v1/responses", {"model": "local:tiny", "input": HELLO, "max_output_tokens": 9}),
+    "anthropic_messages": ("/v1/messages", {"model": "local:tiny", **CHAT, "max_tokens": 9}),
+    "gemini": (
+        "/v1beta/models/local:tiny:generateContent",
+        {
+            "contents": [{"role": "user", "parts": [{"text": HELLO}]}],
+            "generationConfig": {"maxOutputTokens": 9},
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_every_dialect_is_answered_and_its_usage_is_what_the_tokenizer_counts(
+    place: Place, dialect: str, stream: bool
+) -> None:
+    path, body = DIALECTS[dialect]
+    if dialect == "gemini" and stream:
+        path = path.replace(":generateContent", ":streamGenerateContent?alt=sse")
+    elif stream:
+        body = {**body, "stream": True}
+    response = place.deployment.post(path, body)
+    assert response.status_code == 200, response.text
+    assert response.headers["x-tollgate-provider"] == "local"
+    row = _row(place, response)
+    assert (row["status"], row["provider"], row["model"]) == ("success", "local", "tiny")
+    assert row["prompt_tokens"] == _tokens(place)
+    assert 1 <= row["completion_tokens"] <= 9
+    assert row["cost"] == 0
+    if stream:
+        assert len(_data(response.text)) > 2
+
+
+def test_native_completions_have_content_reason_times_and_usage(place: Place) -> None:
+    body = {"model": "local:tiny", "prompt": HELLO, "n_predict": 5}
+    whole = place.deployment.post("/completion", body)
+    answer = whole.json()
+    counted = len(place.service.post("/tokenize", content=HELLO, add_special=True).json()["tokens"])
+    assert answer["usage"]["prompt_tokens"] == counted
+    assert answer["usage"]["completion_tokens"] == 5
+    assert answer["stop_type"] == "limit"
+    assert answer["timings"]["predicted_n"] == 5
+    assert answer["content"]
+    assert _row(place, whole)["completion_tokens"] == 5
+
+    streamed = place.deployment.post("/completion", {**body, "stream": True})
+    events = _data(streamed.text)
+    assert [event["stop"] for event in events] == [False] * (len(events) - 1) + [True]
+    assert events[-1]["usage"]["completion_tokens"] == 5
+    assert _row(place, streamed)["prompt_tokens"] == counted
+    # Without a model it is the default local one.
+    assert place.deployment.post("/completion", {"prompt": HELLO, "n_predict": 2}).json()["model"] == "tiny"
+
+
+def test_completions_and_embeddings(place: Place) -> None:
+    old = place.deployment.post("/v1/completions", {"model": "local:tiny", "prompt": HELLO, "max_tokens": 4})
+    assert old.json()["usage"]["completion_tokens"] == _row(place, old)["completion_tokens"] == 4
+    made = place.deployment.post("/v1/embeddings", {"model": "local:tiny", "input": [HELLO, "one two"]})
+    assert [len(item["embedding"]) for item in made.json()["data"]] == [tiny_gguf.WIDTH] * 2
+    assert _row(place, made)["prompt_tokens"] == made.json()["usage"]["prompt_tokens"] > 0
+
+
+def test_tokens_are_counted_by_the_models_own_tokenizer_in_every_dialect(place: Place) -> None:
+    for path, body, field in (
+        ("/v1/messages/count_tokens", {"model": "local:tiny", **CHAT}, "input_tokens"),
+        ("/v1/responses/input_tokens", {"model": "local:tiny", "input": HELLO}, "input_tokens"),
+        (
+            "/v1beta/models/local:tiny:countTokens",
+            {"contents": [{"role": "user", "parts": [{"text": HELLO}]}]},
+            "totalTokens",
+        ),
+    ):
+        response = place.deployment.post(path, body)
+        assert response.json()[field] == _tokens(place)
+        assert "x-tollgate-estimated" not in response.headers
+
+
+def test_a_schema_binds_the_answer_in_every_dialect(place: Place) -> None:
+    schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
+    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    chat = {"model": "local:tiny", **CHAT, "max_tokens": 300, "response_format": wanted}
+    text = place.deployment.post("/v1/chat/completions", chat).json()["choices"][0]["message"]["content"]
+    assert isinstance(json.loads(text)["ok"], bool)
+    responses = {
+        "model": "local:tiny",
+        "input": HELLO,
+        "max_output_tokens": 300,
+        "text": {"format": {"type": "json_schema", "name": "x", "schema": schema}},
+    }
+    output = place.deployment.post("/v1/responses", responses).json()["output"]
+    assert isinstance(json.loads(output[-1]["content"][0]["text"])["ok"], bool)
+    gemini = {
+        "contents": [{"role": "user", "parts": [{"text": HELLO}]}],
+        "generationConfig": {"responseMimeType": "application/json", "responseJsonSchema": schema},
+    }
+    got = place.deployment.post("/v1beta/models/local:tiny:generateContent", gemini).json()
+    assert isinstance(json.loads(got["candidates"][0]["content"]["parts"][0]["text"])["ok"], bool)
+
+
+def test_what_does_not_fit_is_a_400_in_the_callers_dialect(place: Place) -> None:
+    long = "hello " * 2 * CONTEXT
+    for path, body in (
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": long}], "stream": True}),
+        ("/v1/messages", {"messages": [{"role": "user", "content": long}], "max_tokens": 9, "stream": True}),
+        ("/completion", {"prompt": long, "stream": True}),
+    ):
+        response = place.deployment.post(path, {"model": "local:tiny", **body})
+        assert response.status_code == 400
+        assert f"a slot holds {CONTEXT}" in response.json()["error"]["message"]
+
+
+def _listen(place: Place, model: str, begun: threading.Event, leave: threading.Event) -> None:
+    headers = {"authorization": f"Bearer {place.deployment.key}"}
+    body = {"model": model, "prompt": "hello", "stream": True}
+    with (
+        httpx.Client(base_url=place.deployment.url, timeout=60, headers=headers) as client,
+        client.stream("POST", "/v1/completions", json=body) as response,
+    ):
+        for line in response.iter_lines():
+            if line.startswith("data: "):
+                begun.set()
+            if leave.is_set():
+                return
+
+
+def test_who_hangs_up_frees_the_slot_and_a_full_line_is_a_503_or_the_next_target(place: Place) -> None:
+    leave = threading.Event()
+    begun = [threading.Event() for _ in range(SLOTS)]
+    holders = [threading.Thread(target=_listen, args=(place, "local:endless", each, leave)) for each in begun]
+    for holder in holders:
+        holder.start()
+    assert all(each.wait(30) for each in begun)
+    assert place.service.busy_slots("endless") == SLOTS
+
+    refused = place.deployment.post("/v1/chat/completions", {"model": "local:endless", **CHAT, "max_tokens": 2})
+    assert refused.status_code == 503
+    assert int(refused.headers["retry-after"]) >= 1
+    assert refused.json()["error"]["code"] == "local_busy"
+
+    place.upstream.forget()
+    hosted = json.loads((FIXTURES / "openai-chat.json").read_text(encoding="utf-8"))
+    place.upstream.on("/v1/chat/completions", answer_of(hosted))
+    answered = place.deployment.post("/v1/chat/completions", {"model": "house", **CHAT, "max_tokens": 2})
+    assert (answered.status_code, answered.headers["x-tollgate-provider"]) == (200, "openai")
+    rows = place.deployment.rows(2, request_id=answered.headers["x-request-id"])
+    assert sorted((row["provider"], row["status"]) for row in rows) == [("local", "error"), ("openai", "success")]
+
+    leave.set()
+    for holder in holders:
+        holder.join(30)
+    until(lambda: place.service.busy_slots("endless") == 0, "the slots are free")
+    again = place.deployment.post("/v1/chat/completions", {"model": "house", **CHAT, "max_tokens": 2})
+    assert again.headers["x-tollgate-provider"] == "local"
+
+
+def test_llama_server_killed_in_a_stream_is_told_in_band_and_is_a_row(place: Place) -> None:
+    [victim] = [pid for pid in _children(place.service) if b"endless" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    headers = {"authorization": f"Bearer {place.deployment.key}"}
+    body = {"model": "local:endless", **CHAT, "max_tokens": 60_000, "stream": True}
+    lines = []
+    with (
+        httpx.Client(base_url=place.deployment.url, timeout=60, headers=headers) as client,
+        client.stream("POST", "/v1/messages", json=body) as response,
+    ):
+        for line in response.iter_lines():
+            lines.append(line)
+            if len(lines) == 20:
+                os.kill(victim, signal.SIGKILL)
+    [error] = [event for event in _data("\n".join(lines)) if event["type"] == "error"]
+    assert "llama-server ended before its answer was whole" in error["error"]["message"]
+    row = _row(place, response)
+    assert (row["status"], row["provider"]) == ("error", "local")
+    again = place.deployment.post("/v1/messages", {"model": "local:endless", **CHAT, "max_tokens": 2})
+    assert again.status_code == 200
+
+
+def _children(service: Service) -> list[int]:
+    text = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children").read_text()
+    return [int(word) for word in text.split()]
+
+
+def test_the_list_and_the_metrics_show_the_local_models(place: Place) -> None:
+    def seen() -> bool:
+        return "tollgate_local_slots{" in place.deployment.get("/metrics").text
+
+    until(seen, "the gateway has asked the service")
+    row = _listed(place.deployment)["local:tiny"]
+    assert (row["available"], row["context_window"]) == (True, CONTEXT)
+    text = place.deployment.get("/metrics").text
+    for name in ("slots", "slots_busy", "queue", "load_seconds", "memory_bytes", "tokens_per_second"):
+        assert f'tollgate_local_{name}{{model="tiny",provider="local"}}' in text
