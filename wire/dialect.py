@@ -132,6 +132,8 @@ class FrontDoor(CallerFormat, Protocol):
     @property
     def name(self) -> DoorName: ...
 
+    request_schema: Mapping[str, Any]  # JSON schema of a request's body, for the documentation
+
     def told(self, error: GatewayError, language: Language | None = None) -> GatewayError:
         """The error as its clients know it: status and message may be others. Told twice, it is the same."""
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from gateway.exchange import Receive, Scope, Send
 from gateway.express import Inference
-from gateway.surfaces import Surface
+from gateway.surfaces import DoorSurface, Surface
 
 
 class _Deferred(Response):
@@ -46,7 +46,9 @@ def _endpoint(surface: Surface, inference: Inference) -> Callable[[Request], Awa
 
 
 def _body(surface: Surface) -> dict[str, object]:
-    """What is checked at the door; the whole format is the vendor's, and passes through."""
+    """What is checked at the door; the whole format is the vendor's, and passes through. A front door's is ours."""
+    if isinstance(surface, DoorSurface):
+        return {"required": True, "content": {"application/json": {"schema": dict(surface.dialect.request_schema)}}}
     turns: dict[str, object] = {"type": "array", "minItems": 1, "items": {"type": "object"}}
     fields: dict[str, object] = {surface.turns: turns}
     required = [surface.turns]

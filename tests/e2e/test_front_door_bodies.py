@@ -31,7 +31,7 @@ DOORS: dict[str, dict[str, Any]] = {
     },
     "/query": {"prompt": "hi", **_SAMPLING},
 }
-_ODD = [
+_ODD: list[Any] = [
     None,
     True,
     0,
@@ -91,7 +91,7 @@ def test_no_body_is_our_failure(place: Deployment, path: str, model: str) -> Non
 
         @given(odd)
         @settings(
-            max_examples=60,
+            max_examples=25,
             derandomize=True,
             database=None,
             phases=(Phase.generate,),
@@ -116,3 +116,11 @@ def test_what_is_no_object_is_a_400(place: Deployment, path: str, body: bytes) -
     response = httpx.post(place.url + path, content=body)
     assert response.status_code == 400, response.text
     assert set(response.json()["error"]) == {"code", "message"}
+
+
+@pytest.mark.parametrize("path", DOORS)
+def test_the_fields_of_a_door_are_described(place: Deployment, path: str) -> None:
+    described = httpx.get(f"{place.url}/openapi.json").json()["paths"][path]["post"]
+    schema = described["requestBody"]["content"]["application/json"]["schema"]
+    assert {"model", *DOORS[path]} <= set(schema["properties"])
+    assert set(schema["required"]) <= set(schema["properties"])

@@ -9,14 +9,21 @@ from wire.dialect import FrontDoor, Rendered, StreamRenderer
 from wire.errors import BadRequest, GatewayError
 from wire.front_doors.errors import render_error
 from wire.front_doors.figures import exact_cost, milliseconds, request_id, served_by, token_counts
-from wire.front_doors.generation import read_max_tokens, read_temperature
+from wire.front_doors.generation import read_max_tokens, read_temperature, schema_of
 from wire.front_doors.spoken import spoken_text
 from wire.front_doors.streams import DeltaStream
 from wire.languages import Language
 from wire.neutral import DoorName, Message, Request, Response, Stamp, Text
 from wire.reading import WrongType, beyond, flag_or_none, text
 
-_KNOWN = frozenset({"model", "prompt", "temperature", "max_tokens", "stream", "user"})
+_SCHEMA = schema_of(
+    {
+        "prompt": {"type": "string", "minLength": 1},
+        "user": {"type": "string", "description": "A tag in the ledger; with the master key, the user who pays"},
+    },
+    required=("model", "prompt"),
+)
+_KNOWN = frozenset(_SCHEMA["properties"])
 _FIELD_NAMES = {"messages": "prompt"} | {name: name for name in ("model", "temperature", "max_tokens", "stream")}
 
 
@@ -65,6 +72,7 @@ def _tail(stamp: Stamp) -> dict[str, Any]:
 class _CpuStack:
     name: DoorName = "cpu_stack"
     field_names: Mapping[str, str] = _FIELD_NAMES
+    request_schema: Mapping[str, Any] = _SCHEMA
     parse_request = staticmethod(parse_request)
     render_response = staticmethod(render_response)
     render_error = staticmethod(render_error)

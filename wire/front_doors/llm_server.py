@@ -19,7 +19,7 @@ from wire.dialect import FrontDoor, Rendered, StreamRenderer
 from wire.errors import GatewayError
 from wire.front_doors.errors import render_error
 from wire.front_doors.figures import costs, milliseconds, served_by, timestamp, token_counts
-from wire.front_doors.generation import read_max_tokens, read_temperature
+from wire.front_doors.generation import read_max_tokens, read_temperature, schema_of
 from wire.front_doors.spoken import SpokenStream, spoken_text
 from wire.languages import Language, in_language
 from wire.neutral import (
@@ -48,12 +48,34 @@ from wire.reading import (
 )
 from wire.sse import encode_event
 
-_KNOWN = frozenset(
+_SCHEMA = schema_of(
     {
-        "user_prompt", "request_id", "system_prompt", "max_tokens", "temperature", "model", "stream", "background",
-        "web_search", "openai_api_key", "use_user_api_key", "history", "user",
-    }
-)  # fmt: skip
+        "user_prompt": {"type": "string", "minLength": 1},
+        "request_id": {"type": "string", "description": "The dialogue that goes on; an answer names the one it is of"},
+        "system_prompt": {"type": "string"},
+        "background": {"type": "boolean", "default": False, "description": "Answer 202, and the job by its id"},
+        "web_search": {"type": "boolean", "default": False},
+        "openai_api_key": {"type": "string", "description": "The caller's own, with use_user_api_key"},
+        "use_user_api_key": {"type": "boolean", "default": False},
+        "history": {
+            "oneOf": [
+                {"type": "boolean"},
+                {
+                    "type": "object",
+                    "properties": {
+                        "use": {"type": "boolean"},
+                        "save": {"type": "boolean"},
+                        "max_turns": {"type": "integer", "minimum": 0},
+                    },
+                    "additionalProperties": False,
+                },
+            ]
+        },
+        "user": {"type": "string", "description": "A tag in the ledger; with the master key, the user who pays"},
+    },
+    required=("user_prompt",),
+)
+_KNOWN = frozenset(_SCHEMA["properties"])
 _FIELD_NAMES = {name: name for name in ("model", "max_tokens", "temperature", "stream", "web_search")}
 _HISTORY = frozenset({"use", "save", "max_turns"})
 _SESSION = re.compile(r"[^\x00-\x1f\x7f]{1,255}")
@@ -252,6 +274,7 @@ class _Sources:
 class _LlmServer:
     name: DoorName = "llm_server"
     field_names: Mapping[str, str] = _FIELD_NAMES
+    request_schema: Mapping[str, Any] = _SCHEMA
     parse_request = staticmethod(parse_request)
     render_response = staticmethod(render_response)
     render_error = staticmethod(render_error)

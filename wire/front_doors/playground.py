@@ -15,14 +15,27 @@ from wire.dialects.openai_chat.messages import read_messages
 from wire.errors import BadRequest, CallerError, GatewayError, Unauthenticated, UpstreamCredentials, UpstreamError
 from wire.front_doors.errors import render_error
 from wire.front_doors.figures import costs, served_by, timestamp, token_counts
-from wire.front_doors.generation import read_max_tokens, read_temperature
+from wire.front_doors.generation import read_max_tokens, read_temperature, schema_of
 from wire.front_doors.spoken import spoken_text
 from wire.front_doors.streams import DeltaStream
 from wire.languages import Language
 from wire.neutral import DoorName, Request, Response, Stamp
 from wire.reading import WrongType, as_list, beyond, flag_or_none, text
 
-_KNOWN = frozenset({"model", "messages", "temperature", "max_tokens", "stream", "session_id", "user_id"})
+_SCHEMA = schema_of(
+    {
+        "messages": {
+            "type": "array",
+            "minItems": 1,
+            "items": {"type": "object"},
+            "description": "As OpenAI's; at least one of role user",
+        },
+        "session_id": {"type": "string", "description": "For GET /api/usage/session/{id}"},
+        "user_id": {"type": "string", "description": "A tag in the ledger; with the master key, the user who pays"},
+    },
+    required=("model", "messages"),
+)
+_KNOWN = frozenset(_SCHEMA["properties"])
 _FIELD_NAMES = {name: name for name in ("model", "messages", "temperature", "max_tokens", "stream")}
 _KEPT = (400, 404, 413, 422, 429)  # an upstream's own refusals
 
@@ -86,6 +99,7 @@ def _tail(stamp: Stamp) -> dict[str, Any]:
 class _Playground:
     name: DoorName = "playground"
     field_names: Mapping[str, str] = _FIELD_NAMES
+    request_schema: Mapping[str, Any] = _SCHEMA
     parse_request = staticmethod(parse_request)
     render_response = staticmethod(render_response)
     render_error = staticmethod(render_error)
