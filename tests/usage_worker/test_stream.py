@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
 from tests.services import Server
-from tests.usage_worker.events import PRODUCER, usage_event
+from tests.usage_worker.events import NOON, PRODUCER, usage_event
 from usage_contract.codec import encode, to_stream_fields
+from usage_worker.decode import Row
+from usage_worker.entries import Letter
 from usage_worker.errors import SourceUnavailable
+from usage_worker.loop import DeadLetterCap, Loop
+from usage_worker.metrics import Meters
+from usage_worker.store import Saved
 from usage_worker.stream import ALONE_DEATHS, StreamSource
 
 STREAM, GROUP = "tollgate:usage", "usage_worker"
@@ -169,6 +174,46 @@ async def test_what_kills_while_others_get_through_becomes_a_suspect(redis_url: 
         assert suspect.suspect
         await last.ack([suspect])
         assert await redis.xlen(STREAM) == 0
+
+
+class Deadly:
+    """A store that ends the worker when it is given the event of that id."""
+
+    def __init__(self, event_id: str) -> None:
+        self._event_id = event_id
+        self.stored: set[str] = set()
+        self.letters: list[Letter] = []
+
+    def save(self, rows: Sequence[Row], letters: Sequence[Letter]) -> Saved:
+        if any(row.event_id == self._event_id for row in rows):
+            raise MemoryError
+        self.stored.update(row.event_id for row in rows)
+        self.letters += letters
+        return Saved(len(rows), 0, len(letters))
+
+
+async def test_the_one_that_kills_is_found_in_its_batch_and_nothing_else_is_buried(redis_url: str) -> None:
+    async with _client(redis_url) as redis:
+        await _add(redis, *range(30))
+        store = Deadly(usage_event(11).event_id)
+        lives = 0
+        while await redis.xlen(STREAM):
+            lives += 1
+            assert lives < 50
+            await _add(redis, 100 + lives)
+            source = _source(redis, max_deliveries=2)
+            stop = asyncio.Event()
+            loop = Loop(source, store, Meters(), lambda: NOON, DeadLetterCap(1.0))
+            ended = asyncio.create_task(loop.run(stop))
+            while not ended.done() and await redis.xlen(STREAM):  # noqa: ASYNC110 - what is waited for is in Redis
+                await asyncio.sleep(0.005)
+            stop.set()
+            with suppress(MemoryError):
+                await ended
+        assert lives > 2 + ALONE_DEATHS
+        assert [letter.event_id for letter in store.letters] == [usage_event(11).event_id]
+        others = {*range(30), *range(101, 101 + lives)} - {11}
+        assert store.stored == {usage_event(number).event_id for number in others}
 
 
 async def test_new_entries_and_those_put_aside_take_turns(redis_url: str) -> None:
