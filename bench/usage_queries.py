@@ -66,6 +66,13 @@ def _questions(engine: Engine) -> dict[str, Callable[[], object]]:
         "totals: one user": lambda: totals(engine, UsageFilter(user_id="user-7")),
         "summary: by model": lambda: summary(engine, UsageFilter(start=month), ("model",)),
         "summary: by user and model": lambda: summary(engine, UsageFilter(start=month), ("user_id", "model")),
+        "summary: by key, of one model": lambda: summary(
+            engine, UsageFilter(start=month, model="gpt-4o-mini"), ("key_id",)
+        ),
+        "series: days by model, Seoul": lambda: series(engine, UsageFilter(start=month), "day", ("model",), zone=seoul),
+        "series: days of one key, Seoul": lambda: series(
+            engine, UsageFilter(key_id="key-77", start=month), "day", zone=seoul
+        ),
         "series: days, UTC": lambda: series(engine, UsageFilter(start=month), "day"),
         "series: days, Seoul": lambda: series(engine, UsageFilter(start=month), "day", zone=seoul),
         "series: days, Kolkata (:30)": lambda: series(engine, UsageFilter(start=month), "day", zone=kolkata),

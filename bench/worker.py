@@ -165,9 +165,11 @@ INSERT INTO usage_events (event_time, event_id, request_id, kind, producer, segm
   tool_input_tokens, output_tokens, reasoning_tokens, output_audio_tokens, output_image_tokens, web_searches, images,
   audio_ms, estimated, cost_pico, duration_us, schema_version, received_at)
 SELECT t, gen_random_uuid(), 'req-' || n, 'final', 'warm', n / 5000, t, 1, 'key-' || n % 500,
-  'user-' || n % 100, 'session-' || n / 10, '/v1/chat/completions', 'openai', 'gpt-4o-mini', 'gpt-4o-mini', true, false,
+  'user-' || n % 100, 'session-' || n / 10, '/v1/chat/completions', provider, model, model, true, false,
   'success', 200, 100, 0, 0, 0, 0, 0, 0, 50, 0, 0, 0, 0, 0, 0, false, 45000000, 900000, 1, t
-FROM (SELECT n, CAST(:start AS timestamptz) + n * (interval '1 day' * 19 / :events) AS t
+FROM (SELECT n, CAST(:start AS timestamptz) + n * (interval '1 day' * 19 / :events) AS t,
+      (ARRAY['openai', 'anthropic', 'gemini'])[1 + n / 7 % 3] AS provider,
+      (ARRAY['gpt-4o-mini', 'claude-sonnet-4-5', 'gemini-2.5-flash'])[1 + n / 7 % 3] AS model
       FROM generate_series(1, :events) AS n) AS made
 """
 
