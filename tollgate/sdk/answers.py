@@ -39,6 +39,7 @@ from wire.translation import caller_names
 AnswerT = TypeVar("AnswerT", bound=Answer)
 ChunkT = TypeVar("ChunkT", bound=Shape)
 _DROPPED = b": tollgate-dropped: "
+_LIMIT = "ratelimit"
 _SILENT = frozenset({"ping"})  # events that say nothing
 
 
@@ -217,6 +218,7 @@ def about(endpoint: Endpoint, model: str, headers: Mapping[str, str], dropped: t
         cost_usd=_decimal(headers.get("x-tollgate-cost-usd")),
         attempts=int(attempts) if attempts.isdecimal() else None,
         dropped=tuple(dict.fromkeys((*dropped, *(said.split(", ") if said else ())))),
+        headers={name: value for name, value in headers.items() if name.startswith("x-tollgate-") or _LIMIT in name},
     )
 
 

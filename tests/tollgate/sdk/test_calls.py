@@ -197,6 +197,7 @@ def test_a_gateway_says_what_it_cost(place: tuple[Deployment, Upstream]) -> None
     assert (about.provider, about.model, about.attempts) == ("openai", "gpt-4o-mini", 1)
     assert about.cost_usd is not None
     assert about.cost_usd > Decimal(0)
+    assert about.headers["x-tollgate-cost-usd"] == str(about.cost_usd)
     (row,) = deployment.rows(1, request_id=about.request_id)
     assert Decimal(str(row["cost"])) == about.cost_usd
 

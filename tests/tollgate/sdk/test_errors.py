@@ -262,6 +262,18 @@ def test_what_cannot_be_carried_is_named_or_refused(place: tuple[Deployment, Ups
         assert "seed" in loose.dropped
 
 
+def test_messages_through_the_gateway_tells_errors_apart_by_status(place: tuple[Deployment, Upstream]) -> None:
+    deployment, upstream = place
+    upstream.forget()
+    upstream.on("/v1/chat/completions", error(400, say("long", code="context_length_exceeded", param="messages")))
+    asked: dict[str, Any] = {"api_key": deployment.key, "api_base": deployment.url}
+    with pytest.raises(InvalidRequestError) as refused:
+        messages("openai:gpt-4o", HELLO, 9, **asked)
+    assert (refused.value.status, refused.value.message) == (400, "messages: long")
+    with pytest.raises(InvalidRequestError, match="cannot be carried"):
+        messages("openai:gpt-4o", HELLO, 9, top_k=3, strict=True, **asked)
+
+
 def test_betas_are_a_header_where_they_mean_something(upstream: Upstream) -> None:
     for name in ("openai-chat", "anthropic-messages"):
         upstream.add(written(name))

@@ -7,7 +7,7 @@ must have the right form.
 from __future__ import annotations
 
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -57,6 +57,7 @@ class About(Struct, frozen=True, kw_only=True):
     cost_usd: Decimal | None = None  # None: not known, or not before a stream's end
     attempts: int | None = None
     dropped: tuple[str, ...] = ()
+    headers: Mapping[str, str] = {}  # those of the gateway's own (`x-tollgate-...`), and about rate limits
 
 
 class Answer(Shape):
