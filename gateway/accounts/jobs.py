@@ -19,7 +19,7 @@ from gateway.accounts.store import AccountStore, in_thread
 from gateway.accounts.tables import jobs
 from gateway.ids import uuid7
 from gateway.settings import JobsSection
-from wire.errors import LimitReached
+from wire.errors import LimitReached, TooLarge
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 OPEN: Final = ("queued", "running")
@@ -63,7 +63,12 @@ class Jobs:
         self._listeners.append(listener)
 
     async def add(self, user_id: str, key_id: str | None, request: str) -> Job:
-        """Raises LimitReached when the user has too many open ones."""
+        """Raises LimitReached when the user has too many open ones, TooLarge for a request that is too long to keep."""
+        size = len(request.encode())
+        if size > self._settings.max_bytes:
+            raise TooLarge(
+                f"A request in the background may hold {self._settings.max_bytes} bytes, this one has {size}"
+            )
         job = await in_thread(lambda: self._add(user_id, key_id, request))
         self.added.set()
         return job

@@ -95,7 +95,7 @@ async def list_conversations(
     return {"conversations": [_line(each) for each in found]}
 
 
-@router.get("/api/v1/conversations/{request_id}", summary="A conversation with all that is kept of it")
+@router.get("/api/v1/conversations/{request_id:path}", summary="A conversation with all that is kept of it")
 async def read_conversation(request_id: PathId, parts: PartsDep, user_id: UserDep) -> dict[str, Any]:
     found = await parts.conversations.load(user_id, request_id)
     if found is None:
@@ -103,7 +103,7 @@ async def read_conversation(request_id: PathId, parts: PartsDep, user_id: UserDe
     return _whole(found)
 
 
-@router.delete("/api/v1/conversations/{request_id}", summary="Delete a conversation")
+@router.delete("/api/v1/conversations/{request_id:path}", summary="Delete a conversation")
 async def delete_conversation(request_id: PathId, parts: PartsDep, user_id: UserDep) -> dict[str, Any]:
     if not await parts.conversations.delete(user_id, request_id):
         raise _no_conversation()

@@ -147,6 +147,7 @@ class JobsSection(Section):
     enabled: bool = True
     at_once: int = Field(default=4, ge=1)  # in one gateway
     max_open: int = Field(default=100, ge=1)  # of one user, waiting or running
+    max_bytes: int = Field(default=1024 * 1024, ge=1024)  # of one request
     lease_seconds: float = Field(default=15, ge=1, le=600)  # after that, another gateway takes a dead one's job over
     ttl_hours: float = Field(default=24, gt=0)  # how long an answer can be fetched
 

@@ -19,7 +19,7 @@ import pytest
 from tests.deployment import MASTER_KEY, Deployment, providers_at
 from tests.e2e.fleet import answer
 from tests.e2e.sentinel import places_with
-from tests.recorded import said
+from tests.recorded import documents, said
 from tests.replay import Answer, Upstream, answer_of, error, written
 from tests.traffic import index, load, needs_traffic
 
@@ -403,12 +403,26 @@ def test_web_search_comes_with_its_sources(place: Place, row: dict[str, Any]) ->
     assert '"web_search' in tools or '"googleSearch"' in tools
     assert told["output_text"] == said(interaction).text
     assert told["citations"]
+    spans = {told["output_text"][span["start"] : span["end"]] for each in told["citations"] for span in each["spans"]}
+    assert spans >= _grounded(interaction)
     for source in told["citations"]:
         assert source["url"] or source["title"] or source["cited_text"]
         assert all(0 <= span["start"] <= span["end"] <= len(told["output_text"]) for span in source["spans"])
     assert "web_search" not in response.headers.get("x-tollgate-dropped", "")
     (billed,) = place.deployment.rows(1, session_id=row["id"])
     assert billed["web_searches"] == said(interaction).searches
+
+
+def _grounded(interaction: dict[str, Any]) -> set[str]:
+    """The words that Gemini says to rest on a source, where it names it; OpenAI and Anthropic do not repeat them."""
+    found: set[str] = set()
+    for document in documents(interaction["response"]["body_text"]):
+        for candidate in document.get("candidates") or []:
+            grounding = candidate.get("groundingMetadata") or {}
+            for support in grounding.get("groundingSupports") or []:
+                if support.get("groundingChunkIndices"):
+                    found.add(support["segment"]["text"])
+    return found
 
 
 def test_only_targets_that_can_search_are_asked(place: Place) -> None:

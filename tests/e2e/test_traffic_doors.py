@@ -18,7 +18,7 @@ from tests.traffic import index, load, needs_traffic
 
 pytestmark = [needs_traffic, pytest.mark.timeout(400)]
 
-_PLAYGROUND, _QUERY = "/api/chat/completions", "/query"
+_PLAYGROUND, _QUERY, _LLM_SERVER = "/api/chat/completions", "/query", "/api/v1/chat"
 _MICRO = Decimal("0.000001")
 
 
@@ -40,7 +40,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Deployment
         config = {
             "providers": providers(upstream.url, index()),
             "models": models,
-            "auth": {"anonymous": {"user": "guest", "surfaces": ["playground", "cpu_stack"]}},
+            "auth": {"anonymous": {"user": "guest", "surfaces": ["playground", "cpu_stack", "llm_server"]}},
         }
         with Deployment(tmp_path_factory.mktemp("doors"), upstream.url, config=config) as deployment:
             yield deployment, upstream
@@ -59,6 +59,8 @@ def _asks(interaction: dict[str, Any]) -> Iterator[Ask]:
     common = {"model": interaction["id"], "stream": is_stream(interaction)}
     yield Ask(interaction, _PLAYGROUND, {**common, "messages": messages}, name="content")
     yield Ask(interaction, _QUERY, {**common, "prompt": "the recording's question"}, name="answer")
+    asked = {**common, "user_prompt": "the recording's question", "history": False}
+    yield Ask(interaction, _LLM_SERVER, asked, name="output_text")
 
 
 def _heard(got: Got) -> dict[str, Any]:

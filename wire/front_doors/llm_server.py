@@ -20,7 +20,7 @@ from wire.errors import GatewayError
 from wire.front_doors.errors import render_error
 from wire.front_doors.figures import costs, milliseconds, served_by, timestamp, token_counts
 from wire.front_doors.generation import read_max_tokens, read_temperature, schema_of
-from wire.front_doors.spoken import SpokenStream, spoken_text
+from wire.front_doors.spoken import SpokenStream, spoken_text, words_of
 from wire.languages import Language, in_language
 from wire.neutral import (
     Account,
@@ -29,7 +29,6 @@ from wire.neutral import (
     CitationDelta,
     DoorName,
     Message,
-    Refusal,
     Request,
     Response,
     Stamp,
@@ -161,10 +160,10 @@ def render_response(response: Response, stamp: Stamp) -> Rendered:
     sources = _Sources()
     length = 0
     for part in choice.parts if choice is not None else ():
-        if isinstance(part, Text | Refusal):
-            for citation in part.citations if isinstance(part, Text) else ():
-                sources.add(citation, length, len(part.text))
-            length += len(part.text)
+        size = len(words_of(part))
+        for citation in part.citations if isinstance(part, Text) else ():
+            sources.add(citation, length, size)
+        length += size
     finish = None if choice is None else choice.finish.reason
     body = _head(stamp) | {"output_text": output_text} | _tail(stamp, finish, sources)
     return Rendered(body=body, dropped=tuple(_lost(dropped)))

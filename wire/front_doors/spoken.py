@@ -33,7 +33,7 @@ def spoken_text(response: Response) -> tuple[str, tuple[str, ...]]:
             dropped[f"choices[{number}]"] = None
             continue
         for part in choice.parts:
-            pieces.append(_words(part))
+            pieces.append(words_of(part))
             dropped |= dict.fromkeys(_lost(part))
     dropped |= {f"extra.{name}": None for name, value in response.extra.items() if value is not None}
     return "".join(pieces), tuple(dropped)
@@ -72,13 +72,13 @@ class SpokenStream:
         self._drop(*_lost(event.part))
         if isinstance(event.part, Text | Refusal):
             self._blocks.add(event.block)
-        return _words(event.part)
+        return words_of(event.part)
 
     def _drop(self, *names: str) -> None:
         self.dropped += [name for name in names if name not in self.dropped]
 
 
-def _words(part: Part) -> str:
+def words_of(part: Part) -> str:
     """Of a spoken answer its transcript."""
     match part:
         case Text() | Refusal():
