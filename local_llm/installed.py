@@ -101,7 +101,9 @@ def bindings_environment(environ: Mapping[str, str]) -> dict[str, str] | None:
     if not built.whole:
         return None
     path = os.pathsep.join(filter(None, (str(built.bindings), environ.get("PYTHONPATH"))))
-    return {**environ, "PYTHONPATH": path, "LLAMA_CPP_LIB_PATH": str(built.libraries)}
+    # As for the server: spinning threads starve each other on busy cores.
+    own = {"PYTHONPATH": path, "LLAMA_CPP_LIB_PATH": str(built.libraries)}
+    return {"GOMP_SPINCOUNT": "1000", **environ, **own}
 
 
 def _cpu() -> str:

@@ -32,7 +32,7 @@ IMPURE_CALLS = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today
 OUTSIDE = {
     "wire": {"msgspec", "orjson"},
     "usage_contract": set[str](),
-    "local_llm": set[str](),
+    "local_llm": {"llama_cpp"},  # in `bindings` alone, which is a program of its own
     "tollgate/sdk": {"httpx", "msgspec", "orjson", "wire"},
 }
 # Reads its own segment files: usage_contract's only touch of the disk.

@@ -133,8 +133,8 @@ IMAGES = {
     "gateway": ("gateway", "ledger", "local_llm", "tollgate", "usage_contract", "usage_worker", "wire"),
     "worker": ("ledger", "usage_contract", "usage_worker"),
 }
-# Run by developers, and by callers, not by a service.
-TOOLS = ("gateway/catalogue_build.py", "tollgate/sdk/")
+# Run by developers, by callers, or in an environment of its own, not by a service.
+TOOLS = ("gateway/catalogue_build.py", "local_llm/bindings.py", "tollgate/sdk/")
 
 
 @pytest.mark.parametrize(("extra", "packages"), IMAGES.items())

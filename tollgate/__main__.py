@@ -25,6 +25,7 @@ COMMANDS = {
     "doctor": ("doctor", "look for what is wrong, and say what to do"),
     "prices": ("prices", "see what a newer price list would change, and take it over"),
     "local": ("local", "build and look at the local model's engine"),
+    "models": ("models", "the local models: list, pull, remove, look into one"),
     "usage": ("usage", "check, mend and export the ledger"),
 }
 
