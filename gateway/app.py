@@ -133,7 +133,7 @@ class _Machine:
             master_key=self._credentials.master,
             max_stale=settings.max_stale_seconds,
             visitors=Visitors(settings.auth.anonymous, settings.cors_allow_origins),
-            limits=configured_limits(settings.limits, providers),
+            limits=configured_limits(settings, providers),
         )
         self._store = accounts.store
         ledger = make_engine(settings.ledger_url)

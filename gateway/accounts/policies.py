@@ -19,7 +19,8 @@ NOTHING: Final = Policy()
 class PolicySource:
     """One per process. What it answers from is refreshed whenever the accounts change; no method does I/O.
 
-    `configured`: limits by scope and id from the configuration. Those in the database beat them.
+    `configured`: limits by scope and id from the configuration; those of the user `*` are for every user without limits
+    of its own. Limits in the database beat them.
     """
 
     def __init__(
@@ -37,8 +38,9 @@ class PolicySource:
         budgets: list[BudgetRule] = []
         if key is not None and key.limits is not None:
             limits.append(LimitRule(scope="key", scope_id=key.id, limits=key.limits))
-        if user is not None and user.limits is not None:
-            limits.append(LimitRule(scope="user", scope_id=user_id, limits=user.limits))
+        usual = self.configured.get(("user", EVERYBODY))
+        if (own := usual if user is None or user.limits is None else user.limits) is not None:
+            limits.append(LimitRule(scope="user", scope_id=user_id, limits=own))
         if key is not None and key.holding is not None:
             budgets += self._rules("key", key.id, key.holding)
         if user is not None and user.holding is not None:

@@ -8,7 +8,7 @@ from gateway.accounts.budget_rows import EVERYBODY
 from gateway.accounts.policy import Limits, Scope
 from gateway.models import model_key
 from gateway.routing.providers import Provider, entry_name
-from gateway.settings import LimitsSettings
+from gateway.settings import Settings
 
 
 def canonical(providers: Mapping[str, Provider], scope: Scope, scope_id: str) -> str:
@@ -21,12 +21,12 @@ def canonical(providers: Mapping[str, Provider], scope: Scope, scope_id: str) ->
     return scope_id
 
 
-def configured_limits(
-    settings: Mapping[str, LimitsSettings], providers: Mapping[str, Provider]
-) -> dict[tuple[Scope, str], Limits]:
-    """The `limits` section by scope and id."""
+def configured_limits(settings: Settings, providers: Mapping[str, Provider]) -> dict[tuple[Scope, str], Limits]:
+    """The `limits` section by scope and id, and `rate_limit_rpm` as what every user has."""
     found: dict[tuple[Scope, str], Limits] = {}
-    for name, limits in settings.items():
+    if settings.rate_limit_rpm is not None:
+        found["user", EVERYBODY] = Limits(requests_per_minute=settings.rate_limit_rpm)
+    for name, limits in settings.limits.items():
         scope: Scope = "global" if name == EVERYBODY else "model" if ":" in model_key(name) else "provider"
         found[scope, canonical(providers, scope, name)] = Limits(**limits.model_dump())
     return found

@@ -36,7 +36,8 @@ class SetLimits(LimitsBody):
 
 
 class SharedLimitsInfo(BaseModel):
-    """`id`: `provider:model`, a provider's name, or `*` for `global`. `source`: `database` (set here) or `config`,
+    """`id`: `provider:model`, a provider's name, or `*` for `global` (and for the scope `user`, of the
+    configuration: every user without limits of its own). `source`: `database` (set here) or `config`,
     whose limits have no times."""
 
     scope: str

@@ -235,6 +235,7 @@ class Settings(Section):
     providers: dict[str, ProviderSettings] = {}
     models: dict[str, ModelSettings] = {}
     pricing: dict[str, PriceSettings] = {}
+    rate_limit_rpm: int | None = Field(default=None, ge=1)  # any-llm: of every user without limits of its own
     limits: dict[str, LimitsSettings] = {}  # by provider, provider:model, or * for everybody together
     spool: SpoolSection = SpoolSection()
     upstream: UpstreamSection = UpstreamSection()
@@ -276,7 +277,6 @@ class Settings(Section):
 
 # any-llm gateway keys that have no meaning here: accepted with a warning, so that its files start unchanged.
 UNUSED_KEYS = {
-    "rate_limit_rpm": "limits per key and user are set with their own keys",
     "db_pool_size": "the pool sizes itself",
     "db_max_overflow": "the pool sizes itself",
     "db_pool_timeout": "the pool sizes itself",

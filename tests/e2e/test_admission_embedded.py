@@ -17,7 +17,7 @@ FLAT = {"input_price_per_million": 0, "output_price_per_million": 0, "price_per_
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Deployment, Upstream]]:
-    config = {"pricing": {"openai:flat": FLAT, "openai:ours": FLAT}}
+    config = {"rate_limit_rpm": 30, "pricing": {"openai:flat": FLAT, "openai:ours": FLAT}}
     with (
         Upstream() as upstream,
         Deployment(tmp_path_factory.mktemp("embedded"), upstream.url, config=config) as deployment,
@@ -39,6 +39,21 @@ def test_requests_a_minute(place: tuple[Deployment, Upstream]) -> None:
     found = [deployment.post(CHAT, chat("openai:flat"), key=key) for _ in range(5)]
     assert [each.status_code for each in found] == [200, 200, 200, 429, 429]
     assert [each.headers["x-ratelimit-remaining"] for each in found] == ["2", "1", "0", "0", "0"]
+
+
+def test_every_user_has_the_usual_limit_unless_it_has_its_own(place: tuple[Deployment, Upstream]) -> None:
+    """As an any-llm gateway's `rate_limit_rpm`: by user, whichever key."""
+    deployment, _ = place
+    _made(deployment, "/v1/users", {"user_id": "usual"})
+    _made(deployment, "/v1/users", {"user_id": "lucky", "limits": {"requests_per_minute": 31}})
+    keys = [_made(deployment, "/v1/keys", {"user_id": "usual"})["key"] for _ in range(2)]
+    found = [deployment.post(CHAT, chat("openai:flat"), key=keys[number % 2]) for number in range(31)]
+    assert [each.status_code for each in found] == [200] * 30 + [429]
+    assert found[30].json()["detail"] == "Rate limit exceeded"
+    by_master = deployment.post(CHAT, chat("openai:flat", user="usual"), key=MASTER_KEY)
+    assert by_master.status_code == 429
+    lucky = deployment.post(CHAT, chat("openai:flat", user="lucky"), key=MASTER_KEY)
+    assert (lucky.status_code, lucky.headers["x-ratelimit-limit-requests"]) == (200, "31")
 
 
 def test_a_budget_outlives_its_gateway(place: tuple[Deployment, Upstream]) -> None:

@@ -89,14 +89,15 @@ def test_an_any_llm_config_works_unchanged(tmp_path: Path) -> None:
     """Unused keys warn, foreign providers are unavailable with the reason, `pricing` may be null."""
     (tmp_path / "config.yaml").write_text(
         "database_url: sqlite:///./any-llm-gateway.db\nhost: 127.0.0.1\nport: 0\nmaster_key: ${MASTER}\n"
-        "rate_limit_rpm: 60\ncors_allow_origins: []\nenable_metrics: true\nbootstrap_api_key: true\npricing:\n"
+        "rate_limit_rpm: 60\ndb_pool_size: 5\ncors_allow_origins: []\nenable_metrics: true\n"
+        "bootstrap_api_key: true\npricing:\n"
         "providers:\n  openai:\n    api_key: ${UNSET_KEY}\n  vertexai:\n    credentials: /x.json\n    project: p\n"
         "    location: us-central1\n  bedrock:\n    api_key: x\n    client_args: {timeout: 60}\n",
         encoding="utf-8",
     )
     done = _run(tmp_path, "doctor", MASTER="sk-1")
     assert "vertexai" in done.stdout
-    assert "rate_limit_rpm is not used here" in done.stderr
+    assert "db_pool_size is not used here" in done.stderr
     assert "no API key" in done.stdout
 
 
