@@ -202,7 +202,7 @@ class _Machine:
     async def start(self) -> None:
         await asyncio.to_thread(ensure_bootstrap_key, self.parts.accounts.issuer, self._credentials.bootstrap)
         if anonymous := self.parts.settings.auth.anonymous:
-            await asyncio.to_thread(ensure_visitor, self.parts.accounts.users, anonymous.user)
+            await asyncio.to_thread(ensure_visitor, self.parts.accounts.users, anonymous)
         await self.parts.accounts.start()
         await asyncio.to_thread(self._spool.open)
         watching = (self.parts.health.watch(), self._discovery.watch(), self._price_list.watch())

@@ -7,6 +7,7 @@ import logging
 from gateway.accounts.issuing import KeyIssuer, NewKey
 from gateway.accounts.store import Actor
 from gateway.accounts.users import Users
+from gateway.settings import AnonymousSection
 from wire.errors import CallerError
 
 _log = logging.getLogger(__name__)
@@ -26,8 +27,10 @@ def ensure_bootstrap_key(issuer: KeyIssuer, plain: str | None) -> None:
         _log.info("made the first virtual key, named 'bootstrap'")
 
 
-def ensure_visitor(users: Users, user_id: str) -> None:
+def ensure_visitor(users: Users, chosen: AnonymousSection) -> None:
     """Make the user of callers without a key, once: whoever deletes it keeps them out."""
+    user_id = chosen.user
+    _log.warning("callers without a key are let in as user %r through: %s", user_id, ", ".join(chosen.surfaces))
     if users.exists(user_id):
         return
     try:
@@ -35,5 +38,3 @@ def ensure_visitor(users: Users, user_id: str) -> None:
     except CallerError:
         if not users.exists(user_id):  # else another process was quicker
             raise
-    else:
-        _log.info("made user %r, for whom callers without a key call", user_id)

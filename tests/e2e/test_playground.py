@@ -23,7 +23,7 @@ from tests.deployment import MASTER_KEY, Deployment, until
 from tests.front_doors import WRITTEN, events, exactly, get, post, written
 from tests.recorded import said
 from tests.replay import Upstream
-from tests.replay.answers import Answer, answer_of, error
+from tests.replay.answers import Answer, Gate, answer_of, error
 
 CHAT = "/api/chat/completions"
 _MICRO = Decimal("0.000001")
@@ -33,6 +33,11 @@ _GUEST = {
     "models": {
         "away": {"provider": "groq", "model": "llama-3.3-70b-versatile"},
         "unpriced": {"provider": "openai", "model": "nobody-knows"},
+        "both": {
+            "provider": "openai",
+            "model": "gpt-4o-mini",
+            "fallbacks": [{"provider": "anthropic", "model": "claude-haiku-4-5"}],
+        },
     },
     "cors_allow_origins": ["https://chat.example.com"],
 }
@@ -168,6 +173,10 @@ def test_the_master_key_says_who_pays(place: tuple[Deployment, Upstream]) -> Non
     assert (row["user_id"], row["end_user"]) == ("guest", None)
 
 
+def test_the_log_says_that_they_are_let_in(place: tuple[Deployment, Upstream]) -> None:
+    assert "callers without a key are let in as user 'guest' through: playground" in place[0].log_text()
+
+
 def test_other_doors_stay_shut_to_them(place: tuple[Deployment, Upstream]) -> None:
     deployment, _ = place
     for path in ("/v1/chat/completions", "/v1/messages"):
@@ -194,6 +203,21 @@ def test_their_users_limits_hold_them(place: tuple[Deployment, Upstream]) -> Non
     finally:
         httpx.patch(address, json={"limits": None}, headers=master)
     until(lambda: ask(deployment, _PLAIN).status_code == 200, "without a limit it does not")
+
+
+def test_their_users_budget_holds_them(place: tuple[Deployment, Upstream]) -> None:
+    deployment, upstream = place
+    _answer_plainly(upstream)
+    master = {"Authorization": f"Bearer {MASTER_KEY}"}
+    made = httpx.post(f"{deployment.url}/v1/budgets", json={"max_budget": 0.0}, headers=master)
+    address = f"{deployment.url}/v1/users/guest"
+    assert httpx.patch(address, json={"budget_id": made.json()["budget_id"]}, headers=master).status_code == 200
+    try:
+        until(lambda: ask(deployment, _PLAIN).status_code == 403, "the guest's budget holds")
+        assert ask(deployment, _PLAIN).json()["detail"] == "User 'guest' has exceeded budget limit"
+    finally:
+        httpx.patch(address, json={"budget_id": None}, headers=master)
+    until(lambda: ask(deployment, _PLAIN).status_code == 200, "without a budget it does not")
 
 
 def test_nobody_comes_in_where_it_is_not_set(tmp_path: Path, upstream: Upstream) -> None:
@@ -532,3 +556,39 @@ def test_what_cannot_be_carried_or_told_is_named(place: tuple[Deployment, Upstre
     assert {"top_p", "tools"} <= set(dropped)
     (row,) = deployment.rows(1, request_id=response.headers["x-request-id"])
     assert row["dropped"] == dropped
+
+
+# ------------------------------------------------------------------------------------------------ the way of all calls
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_another_provider_answers_where_the_first_one_fails(place: tuple[Deployment, Upstream], stream: bool) -> None:
+    """The answer names it, and its account is of the attempt that answered."""
+    deployment, upstream = place
+    interaction = written("anthropic-messages-stream" if stream else "anthropic-messages")
+    expected = said(interaction)
+    upstream.forget()
+    upstream.on("/v1/chat/completions", error(503, {"error": {"message": "away"}}, {"retry-after-ms": "1"}))
+    upstream.on("/v1/messages", answer_of(interaction))
+    response = ask(deployment, _with(model="both", stream=stream))
+    answer = events(response.text)[-1] if stream else exactly(response.text)
+    assert (answer["model"], answer["provider"]) == ("both", "anthropic")
+    assert answer["usage"]["completion_tokens"] == expected.completion
+    last, *failed = deployment.rows(4, request_id=response.headers["x-request-id"])
+    assert (last["kind"], last["provider"]) == ("final", "anthropic")
+    assert {(row["kind"], row["provider"], row["cost"]) for row in failed} == {("attempt", "openai", 0)}
+    assert abs(answer["cost"]["total_cost"] - Decimal(str(last["cost"]))) <= _MICRO
+
+
+def test_a_stream_that_is_left_is_billed_whole(place: tuple[Deployment, Upstream]) -> None:
+    deployment, upstream = place
+    interaction = written("openai-chat-stream")
+    gate = Gate()
+    upstream.forget()
+    upstream.on("/v1/chat/completions", replace(answer_of(interaction), length=False, gates={4: gate}))
+    body = _with(stream=True, session_id="left early")
+    with httpx.stream("POST", deployment.url + CHAT, json=body, timeout=30) as response:
+        assert json.loads(next(response.iter_lines()).removeprefix("data: "))["type"] == "delta"
+    gate.open()
+    upstream.wait(finished=1)
+    (row,) = deployment.rows(1, session_id="left early")
+    assert (row["kind"], row["estimated"]) == ("final", False)
+    assert row["completion_tokens"] == said(interaction).completion
