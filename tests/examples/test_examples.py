@@ -109,20 +109,17 @@ def test_the_chat_backend_answers_whole_and_streamed(
         upstream.on(CHAT, error(401, {"error": {"message": "Incorrect API key provided: sk-direct"}}))
         broken = client.post("/chat", json=TURNS)
         assert (broken.status_code, broken.json()) == (502, {"error": "The model cannot be reached just now"})
+        if direct:
+            who_leaves_ends_the_providers_stream(client, upstream)
 
 
-def test_who_leaves_the_chat_backend_ends_the_providers_stream(
-    place: tuple[Deployment, Upstream], tmp_path: Path
-) -> None:
-    _, upstream = place
+def who_leaves_ends_the_providers_stream(client: httpx.Client, upstream: Upstream) -> None:
     upstream.forget()
     chunk = b'data: {"id":"c","created":1,"model":"m","choices":[{"index":0,"delta":{"content":"first"}}]}\n\n'
     upstream.on(CHAT, Answer(headers=SSE, pieces=(chunk, chunk), length=False, gates={1: Gate()}))
-    env = environment(OPENAI_API_KEY="sk-direct", OPENAI_BASE_URL=f"{upstream.url}/v1")
-    with serving("chat_backend", tmp_path, env) as url:
-        with httpx.stream("POST", f"{url}/chat/stream", json=TURNS, timeout=30) as response:
-            assert '"first"' in next(response.iter_text())
-        upstream.wait(broken=1)
+    with client.stream("POST", "/chat/stream", json=TURNS) as response:
+        assert '"first"' in next(response.iter_text())
+    upstream.wait(broken=1)
 
 
 @pytest.mark.parametrize("direct", [False, True], ids=["gateway", "direct"])

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, NamedTuple, NewType, NotRequired, Op
 import msgspec
 import pydantic
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tollgate import callable_to_tool, prepare_tools
@@ -359,6 +359,7 @@ _NAMES = st.from_regex(re.compile(r"[a-z_][a-z0-9_]{0,8}", re.ASCII), fullmatch=
 _DEFAULTS = st.one_of(st.none(), st.integers(), st.text(), st.sampled_from(Unit), st.just(object()))
 
 
+@settings(max_examples=60)
 @given(
     names=st.lists(_NAMES, unique=True, max_size=5),
     hints=st.lists(_HINTS, min_size=5, max_size=5),

@@ -62,13 +62,45 @@ async def _both(
     interaction: dict[str, Any], form: str, direct: Tollgate, gateway: Tollgate, *, blocking: bool
 ) -> tuple[Heard, Heard]:
     """Directly, blocking or awaited, and through the gateway."""
-    tools = declared(dialect_of(interaction), interaction["request"]["body"])
+    request = interaction["request"]  # not always known of a refusal
+    tools = declared(dialect_of(interaction), request["body"]) if request else []
     stream, model = is_stream(interaction), interaction["id"]
     if blocking:
         straight = await asyncio.to_thread(ask, direct, form, model, tools, stream=stream)
     else:
         straight = await aask(direct, form, model, tools, stream=stream)
     return straight, await aask(gateway, form, f"{entry_of(interaction)}:{model}", tools, stream=stream)
+
+
+@needs_traffic
+async def test_recorded_refusals_are_the_same_error_both_ways(place: tuple[Deployment, Upstream]) -> None:
+    """Of statuses that the gateway hands on. Its errors in Anthropic's form have no code: that form is left out."""
+    deployment, upstream = place
+
+    def refused(row: dict[str, Any]) -> bool:
+        known = (
+            row["provider"] in _NAMES and row["endpoint"] in DIALECT_OF and (row["provider"], dialect_of(row)) in _FORMS
+        )
+        return known and row["status"] in (400, 404, 413, 422)
+
+    known = list(interactions(refused))
+    assert len(known) > 20
+    kinds: set[str] = set()
+    async with AsyncExitStack() as stack:
+        gateway = await stack.enter_async_context(Tollgate.create("tollgate", deployment.key, deployment.url))
+        for found in known:
+            put(upstream, found)
+            forms = [form for form in _FORMS[found["provider"], dialect_of(found)] if form != "anthropic_messages"]
+            direct = await stack.enter_async_context(_direct(found, upstream))
+            straight, through = await _both(found, forms[-1], direct, gateway, blocking=False)
+            assert straight.error is not None
+            if straight.error[0] == "AuthenticationError":  # a key refused by a 400: the operator's, behind a gateway
+                assert through.error is not None
+                assert through.error[1:3] == (502, "upstream_credentials")
+            else:
+                assert straight == through, found["id"]
+            kinds.add(straight.error[0])
+    assert {"InvalidRequestError", "ModelNotFoundError"} <= kinds
 
 
 _WRITTEN = {
