@@ -93,7 +93,7 @@ class Reading(Generic[AnswerT, ChunkT]):
                 body, lost = rendered.body, caller_names(rendered.dropped, {})
             made = read(self.form.whole, body)
         except GatewayError as error:
-            raise failed(error, self.endpoint) from error
+            raise failed(error, self.endpoint) from None
         except WrongForm as error:
             raise malformed(error, self.endpoint) from error
         made.tollgate = about(self.endpoint, self.model, headers, self.dropped + lost)
@@ -133,7 +133,7 @@ class StreamReading(Generic[ChunkT]):
         try:
             return step()
         except GatewayError as error:
-            raise failed(error, self._endpoint) from error
+            raise failed(error, self._endpoint) from None
         except WrongForm as error:
             raise malformed(error, self._endpoint) from error
 
@@ -245,38 +245,51 @@ def failure(
     kind = kind_of(status, parsed.code)
     if isinstance(parsed, UpstreamCredentials) and status == 400:  # Google's, and xAI's
         kind = AuthenticationError
-    return kind(
-        _without_key(parsed.message, endpoint),
+    return _raised(
+        kind,
+        parsed,
+        endpoint,
         status=status,
-        code=parsed.code,
-        type=parsed.type,
-        param=parsed.param,
         provider=headers.get("x-tollgate-provider", endpoint.label),
-        retry_after=parsed.retry_after,
         request_id=headers.get("x-request-id") or headers.get("request-id"),
     )
 
 
 def failed(error: GatewayError, endpoint: Endpoint) -> TollgateError:
-    """What the wire formats say is wrong, before anything is sent or in the middle of an answer."""
+    """What the wire formats say is wrong, before anything is sent or in the middle of an answer. To be raised without
+    its cause, whose text may repeat the key."""
     kind = AuthenticationError if isinstance(error, UpstreamCredentials) else kind_of(error.status, error.code)
+    return _raised(kind, error, endpoint, status=error.status, provider=endpoint.label)
+
+
+def _raised(
+    kind: type[TollgateError],
+    error: GatewayError,
+    endpoint: Endpoint,
+    *,
+    status: int,
+    provider: str,
+    request_id: str | None = None,
+) -> TollgateError:
+    """The provider's words without the key, should it repeat that."""
+
+    def clean(word: str | None) -> str | None:
+        return word.replace(endpoint.key, "***") if word and endpoint.key else word
+
     return kind(
-        _without_key(error.message, endpoint),
-        status=error.status,
-        code=error.code,
-        type=error.type,
-        param=error.param,
-        provider=endpoint.label,
+        clean(error.message) or "",
+        status=status,
+        code=clean(error.code),
+        type=clean(error.type),
+        param=clean(error.param),
+        provider=provider,
         retry_after=error.retry_after,
+        request_id=request_id,
     )
 
 
 def malformed(error: WrongForm, endpoint: Endpoint) -> MalformedAnswerError:
     return MalformedAnswerError(f"The answer cannot be read: {error}", provider=endpoint.label)
-
-
-def _without_key(message: str, endpoint: Endpoint) -> str:
-    return message.replace(endpoint.key, "***") if endpoint.key else message
 
 
 def _gateways_own(body: bytes) -> str | None:

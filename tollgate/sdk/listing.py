@@ -50,7 +50,7 @@ class EmbeddingReading:
                 body = render_embeddings(parse_gemini_embeddings(body), self.wanted, self.wanted.model)
             made = read(CreateEmbeddingResponse, body)
         except UpstreamError as error:
-            raise failed(error, self.endpoint) from error
+            raise failed(error, self.endpoint) from None
         except WrongForm as error:
             raise malformed(error, self.endpoint) from error
         made.tollgate = about(self.endpoint, self.model, headers, self.dropped)
@@ -71,7 +71,7 @@ def plan_embedding(endpoint: Endpoint, fields: dict[str, Any], marks: Marks) -> 
         wanted = parse_embedding_request({**fields, "model": endpoint.asked_model(model)})
         rendered = render_batch_embed(wanted, model)
     except BadRequest as error:
-        raise failed(error, endpoint) from error
+        raise failed(error, endpoint) from None
     dropped = caller_names(rendered.dropped, {})
     check_strict(dropped, endpoint, marks.strict)
     sent = outbound(endpoint, "POST", endpoint.url("gemini_batch_embed", model), body=dumped(rendered.body))

@@ -70,7 +70,7 @@ def plan(endpoint: Endpoint, form: Form[AnswerT, ChunkT], fields: _Fields, marks
             return _passed(endpoint, form, fields, marks, model=model, stream=stream)
         return _translated(endpoint, form, fields, marks, model=model, stream=stream)
     except BadRequest as error:
-        raise failed(error, endpoint) from error
+        raise failed(error, endpoint) from None
 
 
 def _passed(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Generator
 from contextlib import AsyncExitStack, ExitStack
 from types import TracebackType
-from typing import Generic, Self
+from typing import Any, Generic, Self
 
 import httpx
 
 from tollgate.sdk.answers import ChunkT, StreamReading
 from tollgate.sdk.sending import unreached
-from tollgate.sdk.types.shape import About, Shape
+from tollgate.sdk.types.shape import About
 
 
 class _Known(Generic[ChunkT]):
@@ -30,8 +30,8 @@ class _Known(Generic[ChunkT]):
         return self._reading.about.dropped
 
     @property
-    def usage(self) -> Shape | None:
-        """The last token count seen, whether it was asked for or not."""
+    def usage(self) -> Any:
+        """The last token count seen, as its API has it, whether it was asked for or not. None: there was none."""
         return self._reading.usage
 
 

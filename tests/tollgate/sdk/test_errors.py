@@ -373,6 +373,21 @@ async def test_a_stream_that_fails_gives_what_came_and_then_its_error(
         assert [chunk async for chunk in awaited] == []
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_key_that_the_provider_repeats_is_in_no_traceback(upstream: Upstream, stream: bool) -> None:
+    """Whatever it looks like, and wherever it is repeated."""
+    key = "plain-looking.key"
+    told = json.dumps(say(f"{key} has no credit", code=f"no-credit-{key}")).encode()
+    pieces = (_FIRST, b"data: " + told + b"\n\n") if stream else (told,)
+    upstream.on(
+        "/v1/chat/completions", Answer(headers=SSE if stream else {}, pieces=pieces), error(400, json.loads(told))
+    )
+    for _ in range(2):
+        with pytest.raises(TollgateError) as raised:
+            list(completion("openai:m", HELLO, api_key=key, api_base=f"{upstream.url}/v1", stream=stream))  # type: ignore[arg-type]
+        assert key not in "".join(traceback.format_exception(raised.value)) + repr(vars(raised.value))
+
+
 def test_models_that_cannot_be_read(upstream: Upstream) -> None:
     upstream.on("/v1/models", Answer(pieces=(json.dumps({"data": "none"}).encode(),)), method="GET")
     with pytest.raises(MalformedAnswerError):
