@@ -1,6 +1,6 @@
 # Two commands are enough: `make up` runs Tollgate, `make test` tests it. `make` alone lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help setup up local test faults check lock bench compose-test
+.PHONY: help setup up local test faults check lock bench bench-local compose-test
 export PYTHON ?= python3
 # Two processes, each with a Redis and a Postgres of its own; a Redis that is named serves one only. Tests of a file share
 # what they start, and files that take long come first by name.
@@ -45,6 +45,9 @@ lock: setup ## Write the lock files again (ARGS="--upgrade" takes the newest ver
 
 bench: setup ## Measure the usage worker (ARGS="--events 200000")
 	@exec .venv/bin/python -m bench.worker $(ARGS)
+
+bench-local: setup ## Measure the local model: eight users at once, beside bare llama-server and llama_cpp.server
+	@exec .venv/bin/python -m bench.local $(ARGS)
 
 compose-test: setup ## Build and start the stack, follow a call to its row in the ledger, and take it down again
 	@sh tests/e2e/compose/run

@@ -34,7 +34,7 @@ class Engine:
     """`run` it as a task; read the rest from anywhere in the same loop."""
 
     def __init__(self, model: Model, settings: ServiceSettings, server: str, cache_mib: int) -> None:
-        self._command = [server, *_arguments(model, settings, cache_mib)]
+        self._command = [server, *server_arguments(model, settings, cache_mib)]
         self._process: asyncio.subprocess.Process | None = None
         self._last_lines: deque[str] = deque(maxlen=20)
         self._changed = asyncio.Condition()
@@ -163,7 +163,7 @@ async def _start(command: list[str]) -> asyncio.subprocess.Process:
     )
 
 
-def _arguments(model: Model, settings: ServiceSettings, cache_mib: int) -> list[str]:
+def server_arguments(model: Model, settings: ServiceSettings, cache_mib: int) -> list[str]:
     """llama-server's flags: https://github.com/ggml-org/llama.cpp/tree/master/tools/server"""
     threads = settings.threads or usable_cores()
     # An encoder takes its input in one piece. Small batches elsewhere: a long prompt then stalls the other callers for

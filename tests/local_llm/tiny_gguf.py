@@ -12,13 +12,15 @@ import argparse
 import collections
 import itertools
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gguf
+import gguf.quants
 import numpy as np
 
-LAYERS, WIDTH, FEED_FORWARD, HEADS, KV_HEADS, VOCABULARY = 2, 64, 192, 4, 2, 1024
+VOCABULARY = 1024
 _CONSTANT = 4.0  # value of the reserved residual dimension
 _FIRST_PIECE = 259  # after <unk>, <s>, </s> and the bytes
 _WORDS = """
@@ -34,11 +36,28 @@ _CHAT_TEMPLATE = (
 )
 
 
-def write(path: Path, *, mean_tokens: int = 40, context: int = 2048, seed: int = 0) -> None:
+@dataclass(frozen=True)
+class Shape:
+    """Heads have a whole number of dimensions each; `eight_bits`: weights as Q8_0, else F16."""
+
+    layers: int = 2
+    width: int = 64
+    feed_forward: int = 192
+    heads: int = 4
+    kv_heads: int = 2
+    eight_bits: bool = False
+
+
+TINY = Shape()
+WIDTH = TINY.width
+MILLIONS_58 = Shape(layers=12, width=640, feed_forward=1856, heads=10, kv_heads=5, eight_bits=True)
+
+
+def write(path: Path, *, mean_tokens: int = 40, context: int = 2048, seed: int = 0, shape: Shape = TINY) -> None:
     """Write the model. `mean_tokens` 0: an answer never ends by itself."""
     writer: Any = gguf.GGUFWriter(path, "llama")
-    merges = _describe(writer, context)
-    _Weights(writer, np.random.default_rng(seed)).write(merges, mean_tokens)
+    merges = _describe(writer, context, shape)
+    _Weights(writer, np.random.default_rng(seed), shape).write(merges, mean_tokens)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -69,7 +88,7 @@ def _merged(parts: list[str], pair: str) -> list[str]:
     return merged
 
 
-def _describe(writer: Any, context: int) -> int:
+def _describe(writer: Any, context: int, shape: Shape) -> int:
     """Write what the file says of itself. Returns the number of merges in the vocabulary."""
     kinds = gguf.TokenType
     characters = ["\u2581", *(chr(code) for code in range(33, 127))]
@@ -78,14 +97,14 @@ def _describe(writer: Any, context: int) -> int:
     pieces = [*merges, *(f"\u2581word{number}" for number in range(room - len(merges))), *characters]
     writer.add_name("random-tiny")
     writer.add_description("random weights, for tests only")
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0 if shape.eight_bits else gguf.LlamaFileType.MOSTLY_F16)
     writer.add_context_length(context)
-    writer.add_embedding_length(WIDTH)
-    writer.add_block_count(LAYERS)
-    writer.add_feed_forward_length(FEED_FORWARD)
-    writer.add_head_count(HEADS)
-    writer.add_head_count_kv(KV_HEADS)
-    writer.add_rope_dimension_count(WIDTH // HEADS)
+    writer.add_embedding_length(shape.width)
+    writer.add_block_count(shape.layers)
+    writer.add_feed_forward_length(shape.feed_forward)
+    writer.add_head_count(shape.heads)
+    writer.add_head_count_kv(shape.kv_heads)
+    writer.add_rope_dimension_count(shape.width // shape.heads)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_vocab_size(VOCABULARY)
     writer.add_pooling_type(gguf.PoolingType.MEAN)  # else embeddings come back per token
@@ -107,32 +126,35 @@ def _describe(writer: Any, context: int) -> int:
 
 
 class _Weights:
-    def __init__(self, writer: Any, random: np.random.Generator) -> None:
+    def __init__(self, writer: Any, random: np.random.Generator, shape: Shape) -> None:
         self._writer = writer
         self._random = random
+        self._shape = shape
 
     def write(self, merges: int, mean_tokens: int) -> None:
-        embedding = self._matrix(VOCABULARY, WIDTH, 1.0)
+        embedding = self._matrix(VOCABULARY, self._shape.width, 1.0)
         embedding[:, 0] = _CONSTANT
         self._add("token_embd", embedding)
-        for number in range(LAYERS):
+        for number in range(self._shape.layers):
             self._layer(f"blk.{number}")
         self._norm("output_norm")
         self._add("output", self._output(merges, mean_tokens))
 
     def _layer(self, name: str) -> None:
+        shape, width = self._shape, self._shape.width
+        shared = width // shape.heads * shape.kv_heads
         self._norm(f"{name}.attn_norm")
-        self._add(f"{name}.attn_q", self._matrix(WIDTH, WIDTH))
-        self._add(f"{name}.attn_k", self._matrix(WIDTH // HEADS * KV_HEADS, WIDTH))
-        self._add(f"{name}.attn_v", self._matrix(WIDTH // HEADS * KV_HEADS, WIDTH))
-        self._add(f"{name}.attn_output", self._without_first(self._matrix(WIDTH, WIDTH)))
+        self._add(f"{name}.attn_q", self._matrix(width, width))
+        self._add(f"{name}.attn_k", self._matrix(shared, width))
+        self._add(f"{name}.attn_v", self._matrix(shared, width))
+        self._add(f"{name}.attn_output", self._without_first(self._matrix(width, width)))
         self._norm(f"{name}.ffn_norm")
-        self._add(f"{name}.ffn_gate", self._matrix(FEED_FORWARD, WIDTH))
-        self._add(f"{name}.ffn_up", self._matrix(FEED_FORWARD, WIDTH))
-        self._add(f"{name}.ffn_down", self._without_first(self._matrix(WIDTH, FEED_FORWARD)))
+        self._add(f"{name}.ffn_gate", self._matrix(shape.feed_forward, width))
+        self._add(f"{name}.ffn_up", self._matrix(shape.feed_forward, width))
+        self._add(f"{name}.ffn_down", self._without_first(self._matrix(width, shape.feed_forward)))
 
     def _output(self, merges: int, mean_tokens: int) -> Any:
-        weights = self._matrix(VOCABULARY, WIDTH, 1.0)
+        weights = self._matrix(VOCABULARY, self._shape.width, 1.0)
         bias = np.full(VOCABULARY, -40.0, dtype=np.float32)
         bias[_FIRST_PIECE : _FIRST_PIECE + merges] = 0.0
         if mean_tokens > 0:
@@ -141,8 +163,8 @@ class _Weights:
             bias[2] = math.log(np.exp(likeliest).sum() / mean_tokens)
             weights[2, :] = 0
         # After the last norm the constant has about this share of the vector's length.
-        length = math.sqrt(_CONSTANT**2 + (WIDTH - 1) * (1 + 0.5 * LAYERS))
-        weights[:, 0] = bias * length / (_CONSTANT * math.sqrt(WIDTH))
+        length = math.sqrt(_CONSTANT**2 + (self._shape.width - 1) * (1 + 0.5 * self._shape.layers))
+        weights[:, 0] = bias * length / (_CONSTANT * math.sqrt(self._shape.width))
         return weights
 
     def _matrix(self, rows: int, columns: int, deviation: float | None = None) -> Any:
@@ -155,10 +177,14 @@ class _Weights:
         return matrix
 
     def _norm(self, name: str) -> None:
-        self._writer.add_tensor(f"{name}.weight", np.ones(WIDTH, dtype=np.float32))
+        self._writer.add_tensor(f"{name}.weight", np.ones(self._shape.width, dtype=np.float32))
 
     def _add(self, name: str, matrix: Any) -> None:
-        self._writer.add_tensor(f"{name}.weight", matrix.astype(np.float16))
+        if self._shape.eight_bits:
+            kind = gguf.GGMLQuantizationType.Q8_0
+            self._writer.add_tensor(f"{name}.weight", gguf.quants.quantize(matrix, kind), raw_dtype=kind)
+        else:
+            self._writer.add_tensor(f"{name}.weight", matrix.astype(np.float16))
 
 
 if __name__ == "__main__":
