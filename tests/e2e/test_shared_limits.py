@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,11 @@ WITHIN = 1.0 + 2.0  # seconds: what is promised, and what a busy machine may add
 PER_CENT = {"input_price_per_million": 0, "output_price_per_million": 0, "price_per_request": 0.01}
 CONFIG: dict[str, Any] = {
     "models": {
+        "many": {
+            "provider": "openai",
+            "model": "one",
+            "fallbacks": [{"provider": "solar", "model": "two"}, {"provider": "spare", "model": "three"}],
+        },
         "both": {
             "provider": "openai",
             "model": "first",
@@ -153,6 +159,19 @@ def test_a_target_that_is_full_is_passed_over(both: tuple[Fleet, Upstream]) -> N
     assert [each.headers["x-tollgate-provider"] for each in found[:6]] == ["openai"] * 2 + ["solar"] * 3 + ["spare"]
     assert found[6].json()["error"]["message"] == "Rate limit exceeded: 6 requests per minute for this key"
     assert paths(upstream) == [CHAT] * 2 + [SOLAR] * 3 + [SPARE]
+
+
+def test_many_at_once_fill_one_target_after_the_other(both: tuple[Fleet, Upstream]) -> None:
+    fleet, upstream = both
+    all_answer(upstream)
+    limit(fleet, "model", "openai:one", tokens_per_day=10**9, requests_per_minute=100)
+    limit(fleet, "model", "solar:two", requests_per_minute=80)
+    key = fleet.new_key(limits={"requests_per_minute": 200})
+    responses = ask_at_once(fleet, key, 240, chat("many"))
+    assert statuses(responses) == {200: 200, 429: 40}
+    answered = Counter(each.headers["x-tollgate-provider"] for each in responses if each.status_code == 200)
+    assert answered == {"openai": 100, "solar": 80, "spare": 20}
+    assert Counter(paths(upstream)) == {CHAT: 100, SOLAR: 80, SPARE: 20}
 
 
 def test_a_fallback_is_held_to_its_own_limits_and_the_caller_to_its_own_once(both: tuple[Fleet, Upstream]) -> None:
