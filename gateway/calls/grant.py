@@ -91,9 +91,9 @@ class Grant:
     def note(self, event: UsageEvent) -> None:
         """An attempt has ended. Of its target's rules only what the one entered since needs too is still held."""
         self._events[event.event_id] = event
-        self._leave(
-            [line for line, held in self._held.items() if held.share.scope in _OF_TARGET and line not in self._here]
-        )
+        gone = [line for line, held in self._held.items() if held.share.scope in _OF_TARGET and line not in self._here]
+        if gone:
+            self._leave(gone)
 
     def finish(self) -> None:
         """At once; never raises."""

@@ -29,7 +29,7 @@ CONFIG: dict[str, Any] = {
             "provider": "openai",
             "model": "first",
             "fallbacks": [{"provider": "solar", "model": "second"}, {"provider": "spare", "model": "third"}],
-        }
+        },
     },
     "pricing": {"openai:first": PER_CENT, "solar:second": PER_CENT},
     "limits": {"gemini": {"requests_per_minute": 3}, "gemini:gemini-2.5-pro": {"requests_per_minute": 1}},
