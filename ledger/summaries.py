@@ -36,7 +36,7 @@ from ledger.tables import (
 )
 from usage_contract.event import Tokens
 
-GroupBy = Literal["user_id", "key_id", "provider", "model", "session_id"]
+GroupBy = Literal["user_id", "key_id", "provider", "model", "session_id", "end_user"]
 Bucket = Literal["hour", "day", "month"]
 MAX_BUCKETS = 10_000
 
@@ -72,6 +72,7 @@ class UsageGroup:
     provider: str | None = None
     model: str | None = None
     session_id: str | None = None
+    end_user: str | None = None
     totals: Totals
 
 
@@ -237,7 +238,7 @@ def _sums(connection: Connection, wanted: UsageFilter, bounds: list[datetime], b
         hours, left = _carved(left, hourly_totals)
         _add_rollup(connection, tally, monthly_usage, months, wanted, by)
         _add_rollup(connection, tally, hourly_totals, hours, wanted, by)
-    elif wanted.fits_rollups and "session_id" not in by:
+    elif wanted.fits_rollups and not {"session_id", "end_user"} & set(by):
         months, left = _carved(left, monthly_usage)
         days, left = _carved(left, daily_usage)
         shared, left = tally.split_days(left)
@@ -344,4 +345,5 @@ def _group(
 
 
 def _names(group: UsageGroup) -> tuple[str, ...]:
-    return tuple(getattr(group, name) or "" for name in ("user_id", "key_id", "provider", "model", "session_id"))
+    names = ("user_id", "key_id", "provider", "model", "session_id", "end_user")
+    return tuple(getattr(group, name) or "" for name in names)

@@ -37,7 +37,7 @@ def rollup_measures(table: Table) -> list[ColumnElement[Any]]:
 
 
 def event_column(key: str) -> ColumnElement[Any]:
-    """The column of `usage_events` behind one of `ROLLUP_KEYS`."""
+    """The column of `usage_events` behind what sums are grouped by."""
     return _EVENT["model_used" if key == "model" else key]
 
 

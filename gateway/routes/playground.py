@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any
@@ -18,7 +19,7 @@ from gateway.routes.exact_json import exact_json
 from gateway.routes.fields import Day, Month, PathId
 from gateway.routes.usage_sums import by_user_and_model
 from ledger.queries import UsageFilter
-from ledger.summaries import summary
+from ledger.summaries import GroupBy, summary
 from wire.errors import NotReady
 from wire.front_doors.playground import DOOR
 
@@ -30,12 +31,23 @@ class PlaygroundRoute(DoorRoute):
 router = APIRouter(tags=["playground"], route_class=PlaygroundRoute)
 
 
-def _own(principal: PrincipalDep) -> UsageFilter:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Whose rows, and whether the users that calls named (`user_id`) are told apart, which no rollup knows."""
+
+    user_id: str | None
+    end_users: bool
+
+
+def _asked(
+    principal: PrincipalDep,
+    end_users: Annotated[bool, Query(description="also by the `user_id` that calls named: slower")] = False,
+) -> _Asked:
     """The master key sees all rows, everybody else those of their user."""
-    return UsageFilter(user_id=principal.user_id)
+    return _Asked(principal.user_id, end_users)
 
 
-OwnDep = Annotated[UsageFilter, Depends(_own)]
+AskedDep = Annotated[_Asked, Depends(_asked)]
 
 
 @router.get("/api/models", summary="All models: windows, prices per 1,000 tokens, availability")
@@ -45,46 +57,51 @@ async def list_models(rows: ListedDep) -> Response:
 
 
 @router.get("/api/usage/session/{session_id}", summary="What a session used")
-async def session_usage(session_id: PathId, parts: PartsDep, own: OwnDep) -> Response:
-    return await _sums(parts, UsageFilter(user_id=own.user_id, session_id=session_id), {"session_id": session_id})
+async def session_usage(session_id: PathId, parts: PartsDep, asked: AskedDep) -> Response:
+    wanted = UsageFilter(user_id=asked.user_id, session_id=session_id)
+    return await _sums(parts, wanted, {"session_id": session_id}, end_users=True)
 
 
 @router.get("/api/usage/daily", summary="What a day of the reporting zone used")
 async def daily_usage(
-    parts: PartsDep, own: OwnDep, day: Annotated[Day | None, Query(alias="date", description="default: today")] = None
+    parts: PartsDep,
+    asked: AskedDep,
+    day: Annotated[Day | None, Query(alias="date", description="default: today")] = None,
 ) -> Response:
     day = day or datetime.now(parts.settings.zone).date()
-    return await _period(parts, own, day, day + timedelta(days=1), {"date": day.isoformat()})
+    return await _period(parts, asked, day, day + timedelta(days=1), {"date": day.isoformat()})
 
 
 @router.get("/api/usage/monthly", summary="What a month of the reporting zone used")
 async def monthly_usage(
-    parts: PartsDep, own: OwnDep, month: Annotated[Month | None, Query(description="default: this month")] = None
+    parts: PartsDep, asked: AskedDep, month: Annotated[Month | None, Query(description="default: this month")] = None
 ) -> Response:
     first = month or datetime.now(parts.settings.zone).date().replace(day=1)
     after = (first + timedelta(days=31)).replace(day=1)
-    return await _period(parts, own, first, after, {"month": first.isoformat()[:7]})
+    return await _period(parts, asked, first, after, {"month": first.isoformat()[:7]})
 
 
 @router.get("/api/usage/summary", summary="What was used in all")
-async def all_usage(parts: PartsDep, own: OwnDep) -> Response:
-    return await _sums(parts, own, {})
+async def all_usage(parts: PartsDep, asked: AskedDep) -> Response:
+    return await _sums(parts, UsageFilter(user_id=asked.user_id), {}, end_users=asked.end_users)
 
 
-async def _period(parts: Parts, own: UsageFilter, first: date, after: date, named: dict[str, Any]) -> Response:
+async def _period(parts: Parts, asked: _Asked, first: date, after: date, named: dict[str, Any]) -> Response:
     """From the first moment of one day to that of another."""
     zone = parts.settings.zone
     start, end = (datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC) for day in (first, after))
-    wanted = UsageFilter(user_id=own.user_id, start=start, end=end)
-    return await _sums(parts, wanted, {**named, "timezone": parts.settings.reporting_zone})
+    wanted = UsageFilter(user_id=asked.user_id, start=start, end=end)
+    named |= {"timezone": parts.settings.reporting_zone}
+    return await _sums(parts, wanted, named, end_users=asked.end_users)
 
 
-async def _sums(parts: Parts, wanted: UsageFilter, named: dict[str, Any]) -> Response:
+async def _sums(parts: Parts, wanted: UsageFilter, named: dict[str, Any], *, end_users: bool) -> Response:
+    by: list[GroupBy] = ["user_id", "provider", "model"]
     try:
-        groups = await asyncio.to_thread(summary, parts.ledger, wanted, ("user_id", "provider", "model"))
+        groups = await asyncio.to_thread(summary, parts.ledger, wanted, ["end_user", *by] if end_users else by)
     except SQLAlchemyError as error:
         raise NotReady("The ledger cannot be reached, try again", code="database_away") from error
-    return exact_json(named | by_user_and_model(groups))
+    return exact_json(named | by_user_and_model(groups, end_users=end_users))
 
 
 def _model(row: ListedModel) -> dict[str, Any]:

@@ -5,32 +5,42 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ledger.summaries import UsageGroup
+from ledger.summaries import GroupBy, UsageGroup
 from usage_contract.money import six_places
 
 
-def by_user_and_model(groups: Sequence[UsageGroup]) -> dict[str, Any]:
-    """Of groups by user, provider and model. The dearest first."""
-    users: dict[str | None, list[UsageGroup]] = {}
-    models: dict[tuple[str | None, str | None], list[UsageGroup]] = {}
-    for group in groups:
-        users.setdefault(group.user_id, []).append(group)
-        models.setdefault((group.provider, group.model), []).append(group)
-    return {
+def by_user_and_model(groups: Sequence[UsageGroup], *, end_users: bool) -> dict[str, Any]:
+    """Of groups by user, end user, provider and model: the dearest first. End users are told apart where asked for."""
+    told = {
         **_sum(groups),
         "users": [
-            {
-                "user_id": user_id,
-                **_sum(own),
-                "models": [{"provider": each.provider, "model": each.model, **_sum([each])} for each in own],
-            }
-            for user_id, own in sorted(users.items(), key=lambda item: -_cost(item[1]))
+            {"user_id": user_id, **_sum(own), "models": _models(own)}
+            for (user_id,), own in _grouped(groups, ("user_id",))
         ],
-        "models": [
-            {"provider": provider, "model": model, **_sum(same)}
-            for (provider, model), same in sorted(models.items(), key=lambda item: -_cost(item[1]))
-        ],
+        "models": _models(groups),
     }
+    if end_users:
+        told["end_users"] = [
+            {"end_user": end_user, "user_id": user_id, **_sum(own), "models": _models(own)}
+            for (end_user, user_id), own in _grouped(groups, ("end_user", "user_id"))
+        ]
+    return told
+
+
+def _models(groups: Sequence[UsageGroup]) -> list[dict[str, Any]]:
+    return [
+        {"provider": provider, "model": model, **_sum(same)}
+        for (provider, model), same in _grouped(groups, ("provider", "model"))
+    ]
+
+
+def _grouped(
+    groups: Sequence[UsageGroup], by: tuple[GroupBy, ...]
+) -> list[tuple[tuple[str | None, ...], list[UsageGroup]]]:
+    found: dict[tuple[str | None, ...], list[UsageGroup]] = {}
+    for group in groups:
+        found.setdefault(tuple(getattr(group, name) for name in by), []).append(group)
+    return sorted(found.items(), key=lambda item: -_cost(item[1]))
 
 
 def _sum(groups: Sequence[UsageGroup]) -> dict[str, Any]:

@@ -282,6 +282,29 @@ def test_usage_is_summed_by_session_day_and_month(place: tuple[Deployment, Upstr
     assert get(deployment, "/api/usage/session/nobody's")["requests"] == 0
 
 
+def test_usage_is_summed_by_the_users_that_calls_named(place: tuple[Deployment, Upstream]) -> None:
+    deployment, upstream = place
+    _answer_plainly(upstream)
+    for user in ("ann", "bob", "ann"):
+        assert ask(deployment, {**_PLAIN, "session_id": "a team's", "user_id": user}).status_code == 200
+    deployment.rows(3, session_id="a team's")
+    session = get(deployment, "/api/usage/session/a team's")
+    assert [(each["end_user"], each["user_id"], each["requests"]) for each in session["end_users"]] == [
+        ("ann", "guest", 2),
+        ("bob", "guest", 1),
+    ]
+    ((mine,), (model,)) = session["users"], session["models"]
+    assert mine["requests"] == model["requests"] == session["requests"] == 3
+    assert [each["model"] for each in session["end_users"][0]["models"]] == ["gpt-4o-mini"]
+    for path in ("daily", "monthly", "summary"):
+        plain = get(deployment, f"/api/usage/{path}")
+        assert "end_users" not in plain
+        named = get(deployment, f"/api/usage/{path}", end_users="true")
+        found = {each["end_user"]: each["requests"] for each in named["end_users"]}
+        assert (found["ann"], found["bob"]) == (2, 1)
+        assert sum(found.values()) == named["requests"] >= plain["requests"]
+
+
 def test_days_and_months_are_those_of_the_reporting_zone(place: tuple[Deployment, Upstream]) -> None:
     deployment, upstream = place
     _answer_plainly(upstream)

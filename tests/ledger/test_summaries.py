@@ -29,6 +29,7 @@ def _key(event: UsageEvent, by: tuple[GroupBy, ...]) -> tuple[str | None, ...]:
     caller = event.caller
     values = {"user_id": caller.user_id, "key_id": caller.key_id, "provider": event.provider}
     values |= {"model": event.model_used, "session_id": caller.session_id}
+    values |= {"end_user": caller.end_user}
     return tuple(values[name] for name in by)
 
 
@@ -98,6 +99,7 @@ def test_totals_between_any_two_moments(ledger: Engine, events: list[UsageEvent]
         ("provider",),
         ("model",),
         ("session_id",),
+        ("user_id", "end_user"),
         ("user_id", "key_id", "provider", "model"),
     ],
 )
