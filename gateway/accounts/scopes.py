@@ -8,7 +8,7 @@ from gateway.accounts.budget_rows import EVERYBODY
 from gateway.accounts.policy import Limits, Scope
 from gateway.models import model_key
 from gateway.routing.providers import Provider, entry_name
-from gateway.settings import Settings
+from gateway.settings import Settings, SettingsError
 
 
 def canonical(providers: Mapping[str, Provider], scope: Scope, scope_id: str) -> str:
@@ -22,11 +22,17 @@ def canonical(providers: Mapping[str, Provider], scope: Scope, scope_id: str) ->
 
 
 def configured_limits(settings: Settings, providers: Mapping[str, Provider]) -> dict[tuple[Scope, str], Limits]:
-    """The `limits` section by scope and id, and `rate_limit_rpm` as what every user has."""
+    """The `limits` section by scope and id, and `rate_limit_rpm` as what every user has.
+
+    Raises SettingsError for a provider that is not there: a slip would go unnoticed.
+    """
     found: dict[tuple[Scope, str], Limits] = {}
     if settings.rate_limit_rpm is not None:
         found["user", EVERYBODY] = Limits(requests_per_minute=settings.rate_limit_rpm)
     for name, limits in settings.limits.items():
         scope: Scope = "global" if name == EVERYBODY else "model" if ":" in model_key(name) else "provider"
-        found[scope, canonical(providers, scope, name)] = Limits(**limits.model_dump())
+        scope_id = canonical(providers, scope, name)
+        if scope != "global" and scope_id.partition(":")[0] not in providers:
+            raise SettingsError(f"limits: {name!r} names no provider here; add it to `providers`, or mend it")
+        found[scope, scope_id] = Limits(**limits.model_dump())
     return found
