@@ -57,5 +57,11 @@ def test_the_database_away_while_serving(tmp_path: Path, redis_url: str, postgre
         unknown = deployment.post(CHAT, ASK, key="gw-" + "x" * 64)
         assert unknown.status_code == 503
         assert deployment.get("/v1/usage").status_code == 503
+        status = deployment.get("/status").json()
+        assert (status["status"], status["models"]) == ("up", None)
+        assert any("database" in reason for reason in status["reasons"])
+        for path in ("/traces", "/api/usage/summary", "/api/usage/session/s"):
+            told = deployment.get(path)
+            assert (told.status_code, set(told.json()["error"])) == (503, {"code", "message"})
         postgres_server.start()
         deployment.rows(2)
