@@ -8,7 +8,10 @@ from typing import Any
 
 from tollgate.sdk.errors import InvalidRequestError
 from tollgate.sdk.requests import plain_fields
+from tollgate.sdk.structured import chat_format, json_format, messages_format
 from tollgate.sdk.tools import flat_tool, messages_tool, prepare_tools
+
+_FORMS = ("response_format", "output_format")
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,7 @@ class Wishes:
     strict: bool | None = None
     timeout: float | None = None
     betas: tuple[str, ...] = ()
+    form: Any = None  # the Python type that the answer is to be read into
 
 
 def split_wishes(fields: Mapping[str, Any]) -> tuple[Wishes, dict[str, Any]]:
@@ -33,7 +37,8 @@ def split_wishes(fields: Mapping[str, Any]) -> tuple[Wishes, dict[str, Any]]:
         raise _wrong("betas", "must be a list of texts")
     if not isinstance(rest.get("stream"), bool | None):
         raise _wrong("stream", "must be True or False")
-    return Wishes(strict, timeout, tuple(betas or ())), rest
+    asked = next((rest[name] for name in _FORMS if isinstance(rest.get(name), type)), None)
+    return Wishes(strict, timeout, tuple(betas or ()), asked), rest
 
 
 def chat_fields(model: str, messages: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,6 +48,8 @@ def chat_fields(model: str, messages: Any, fields: Mapping[str, Any]) -> dict[st
         del body["reasoning_effort"]
     if body.get("tools") is not None:
         body["tools"] = prepare_tools(body["tools"])
+    if isinstance(body.get("response_format"), type):
+        body["response_format"] = chat_format(body["response_format"])
     return plain_fields(body)
 
 
@@ -52,6 +59,8 @@ def responses_fields(model: str, input_data: Any, fields: Mapping[str, Any]) -> 
     body = {"model": model, "input": given, **fields}
     if body.get("tools") is not None:
         body["tools"] = [flat_tool(tool) for tool in prepare_tools(body["tools"])]
+    if (form := body.pop("response_format", None)) is not None:  # any-llm's word for `text.format`
+        body["text"] = {**(body.get("text") or {}), "format": json_format(form) if isinstance(form, type) else form}
     return plain_fields(body)
 
 
@@ -59,6 +68,9 @@ def messages_fields(model: str, messages: Any, max_tokens: int, fields: Mapping[
     body = {"model": model, "messages": _turns("messages", messages), "max_tokens": max_tokens, **fields}
     if body.get("tools") is not None:
         body["tools"] = [messages_tool(tool) for tool in prepare_tools(body["tools"])]
+    if (form := body.pop("output_format", None)) is not None:  # any-llm's word for `output_config`
+        given = form if isinstance(form, dict) and "format" in form else {"format": form}
+        body["output_config"] = messages_format(form) if isinstance(form, type) else given
     return plain_fields(body)
 
 

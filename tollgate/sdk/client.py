@@ -10,7 +10,9 @@ from types import TracebackType
 from typing import Any, Literal, Self, overload
 from urllib.parse import urlsplit, urlunsplit
 
-from tollgate.sdk.answers import CHAT_FORM, MESSAGES_FORM, RESPONSES_FORM, AnswerT, ChunkT, Form
+import httpx
+
+from tollgate.sdk.answers import CHAT_FORM, MESSAGES_FORM, RESPONSES_FORM, AnswerT, ChunkT, Form, Reading
 from tollgate.sdk.arguments import (
     Wishes,
     chat_fields,
@@ -24,6 +26,7 @@ from tollgate.sdk.listing import ModelPages, of_provider, plan_embedding
 from tollgate.sdk.requests import Marks, Outbound, Planned, plan
 from tollgate.sdk.sending import AsyncSender, Manner, Sender
 from tollgate.sdk.streams import AsyncStream, Stream
+from tollgate.sdk.structured import fill
 from tollgate.sdk.types import (
     ChatCompletion,
     ChatCompletionChunk,
@@ -264,7 +267,7 @@ class Tollgate:
         response = self._sender.send(planned.outbound, reading, stream=stream, timeout=wishes.timeout)
         if stream:
             return Stream(response, reading.stream(response.headers), self._endpoint.label)
-        return reading.whole(response.content, response.headers)
+        return _whole(reading, response, wishes)
 
     async def _acall(
         self, form: Form[AnswerT, ChunkT], fields: dict[str, Any], wishes: Wishes
@@ -274,7 +277,7 @@ class Tollgate:
         response = await self._async_sender.send(planned.outbound, reading, stream=stream, timeout=wishes.timeout)
         if stream:
             return AsyncStream(response, reading.stream(response.headers), self._endpoint.label)
-        return reading.whole(response.content, response.headers)
+        return _whole(reading, response, wishes)
 
     def _plan(self, form: Form[AnswerT, ChunkT], fields: dict[str, Any], wishes: Wishes) -> Planned[AnswerT, ChunkT]:
         checked_model(fields.get("model"))
@@ -283,3 +286,10 @@ class Tollgate:
     def _marks(self, wishes: Wishes) -> Marks:
         strict = self._strict if wishes.strict is None else wishes.strict
         return Marks(uuid.uuid4().hex, int(time.time()), strict, wishes.betas)
+
+
+def _whole(reading: Reading[AnswerT, ChunkT], response: httpx.Response, wishes: Wishes) -> AnswerT:
+    answer = reading.whole(response.content, response.headers)
+    if wishes.form is not None:
+        fill(answer, wishes.form)
+    return answer

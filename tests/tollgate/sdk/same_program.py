@@ -9,7 +9,13 @@ import sys
 import warnings
 from typing import Any
 
+from pydantic import BaseModel
+
 HELLO = [{"role": "user", "content": "hello"}]
+
+
+class Place(BaseModel):
+    city: str
 
 
 def weather(city: str, unit: str = "c") -> str:
@@ -55,7 +61,9 @@ def main(package: str, url: str) -> dict[str, Any]:
     message = claude.messages(model="claude-sonnet-4-5", messages=HELLO, max_tokens=9)
     translated = claude.completion(model="claude-sonnet-4-5", messages=HELLO, max_tokens=9)
     response = client.responses(model="gpt-4o", input_data="hello")
+    placed = client.completion(model="placed", messages=HELLO, response_format=Place)
     return {
+        "placed": placed.choices[0].message.parsed.city,
         "text": answer.choices[0].message.content,
         "finish": answer.choices[0].finish_reason,
         "usage": [answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.total_tokens],

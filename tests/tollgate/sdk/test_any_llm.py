@@ -34,6 +34,8 @@ CALLED: dict[str, Any] = {
                         "function": {"name": "weather", "arguments": '{"city": "Seoul"}'}}]}}],
     "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
 }  # fmt: skip
+PLACED = {**CALLED, "choices": [{"index": 0, "finish_reason": "stop", "message": {
+    "role": "assistant", "content": '{"city": "Seoul"}'}}]}  # fmt: skip
 VECTORS = {"object": "list", "model": "e", "usage": {"prompt_tokens": 1, "total_tokens": 1},
            "data": [{"object": "embedding", "index": 0, "embedding": [0.5, -1.0]}]}  # fmt: skip
 MODELS = {"object": "list", "data": [{"id": "gpt-4o", "object": "model", "created": 1, "owned_by": "openai"}]}
@@ -49,6 +51,7 @@ def provider(upstream: Upstream) -> Upstream:
         upstream.add(written(name), stream=False)
         upstream.add(written(f"{name}-stream"), stream=True)
     upstream.on(CHAT, plain(CALLED), model="called")
+    upstream.on(CHAT, plain(PLACED), model="placed")
     upstream.on(CHAT, error(429, {"error": {"message": "slow"}}, {"retry-after": "0"}), model="slow")
     upstream.on(CHAT, error(400, {"error": {"message": "bad", "type": "invalid_request_error"}}), model="bad")
     upstream.on("/v1/embeddings", plain(VECTORS))

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-from tollgate.sdk.types.shape import Answer, Shape
+from tollgate.sdk.types.shape import PARSED, Answer, Shape
 
 
 class Function(Shape):
@@ -53,6 +53,11 @@ class ChatCompletionMessage(_Said):
     """Can be handed back as it is in the `messages` of the next call."""
 
     role: str | None = "assistant"
+
+    @property
+    def parsed(self) -> Any:
+        """The answer as the type that `response_format` was; None where there is none."""
+        return self.__dict__.get(PARSED)
 
 
 class ChoiceDelta(_Said):

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import field
 
-from tollgate.sdk.types.shape import Answer, Shape
+from tollgate.sdk.types.shape import PARSED, Answer, Shape
 
 
 class ContentBlock(Shape):
@@ -44,6 +44,11 @@ class MessageResponse(Answer):
     stop_reason: str | None = None
     stop_sequence: str | None = None
     usage: MessageUsage = field(default_factory=MessageUsage)
+
+    @property
+    def parsed_output(self) -> Any:
+        """The answer as the type that `output_format` was; None where there is none."""
+        return self.__dict__.get(PARSED)
 
 
 class MessageDelta(Shape):

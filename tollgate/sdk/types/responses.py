@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import field
 
-from tollgate.sdk.types.shape import Answer, Shape
+from tollgate.sdk.types.shape import PARSED, Answer, Shape
 
 
 class OutputContent(Shape):
@@ -71,6 +71,11 @@ class Response(Answer):
         """The text of all messages in it."""
         parts = [part for item in self.output if item.type == "message" for part in item.content or ()]
         return "".join(part.text or "" for part in parts if part.type == "output_text")
+
+    @property
+    def output_parsed(self) -> Any:
+        """The answer as the type that `response_format` was; None where there is none."""
+        return self.__dict__.get(PARSED)
 
 
 class ResponseStreamEvent(Shape):

@@ -18,6 +18,8 @@ from msgspec import Struct, field
 ShapeT = TypeVar("ShapeT", bound="Shape")
 _Reader = Callable[[Any, str], Any]
 _GIVEN = "_given"  # names of the known fields that the wire held
+PARSED = "_parsed"  # the answer as the Python type that was asked for
+_ASIDE = (_GIVEN, PARSED)
 
 
 class WrongForm(Exception):
@@ -40,7 +42,7 @@ class Shape(Struct, dict=True, kw_only=True):
             elif name in given or value != getattr(blank, name):
                 dumped[name] = _plain(value, exclude_none)
         for name, value in self.__dict__.items():
-            if name != _GIVEN and not (value is None and exclude_none):
+            if name not in _ASIDE and not (value is None and exclude_none):
                 dumped[name] = _plain(value, exclude_none)
         return dumped
 
