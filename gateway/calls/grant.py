@@ -68,7 +68,7 @@ class Grant:
         self._tokens = tokens
         self._caller = caller
         self._targets = targets
-        self._lowers = lowers and has_output(ask)
+        self.lowers = lowers and has_output(ask)
         self._held: dict[str, _Held] = {}
         self._here: set[str] = set()  # lines of the target that was entered last
         self._inside = False
@@ -159,7 +159,7 @@ class Grant:
     def _least(self, target: Target) -> int:
         """Pico-dollars that a budget must have left for the call to be worth making: any at all, or when the cap is to
         be lowered, what the shortest answer costs."""
-        price = self._sizes.price(self._ask, target) if self._lowers else None
+        price = self._sizes.price(self._ask, target) if self.lowers else None
         if price is None:
             return 1
         shortest = min(self._ask.output_cap or _LEAST_OUTPUT, _LEAST_OUTPUT)
@@ -175,7 +175,7 @@ class Grant:
             for line, reading in moneys
             if isinstance(line, Money)
         ]
-        price = self._sizes.price(self._ask, target) if self._lowers and left else None
+        price = self._sizes.price(self._ask, target) if self.lowers and left else None
         if price is None:
             return None
         output = Affordable.of(price, self._tokens).output(min(left))

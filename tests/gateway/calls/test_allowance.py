@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -56,3 +57,18 @@ def test_unpriced_models_are_refused_only_when_so_set() -> None:
     assert strict.priced(known)
     with pytest.raises(PriceUnknown, match="openai:nobody-knows"):
         strict.priced(unknown)
+
+
+@pytest.mark.parametrize(
+    ("setting", "asked_for", "lowers"),
+    [(False, None, False), (True, None, True), (False, True, True), (True, False, False)],
+)
+async def test_whether_a_cap_may_be_lowered_says_the_call_else_the_setting(
+    setting: bool, asked_for: bool | None, lowers: bool
+) -> None:
+    place = Place()
+    held = allowance(place, {("global", "*"): Limits(requests_per_minute=1)}, lower_max_tokens=setting)
+    ask = replace(asked("priced", CHAT), lower_cap=asked_for)
+    grant = held.open(None, CALL, ask, place.models.resolve("openai:priced"), 40)
+    assert grant is not None
+    assert grant.lowers is lowers
