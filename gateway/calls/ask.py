@@ -45,6 +45,14 @@ class Ask:
     own_key: OwnKey | None = None
     lower_cap: bool | None = None
 
+    @property
+    def service_tier(self) -> str | None:
+        """The tier that is asked for, as prices name it; None: whichever the provider gives."""
+        if self.body.get("speed") == "fast":  # https://platform.claude.com/docs/en/build-with-claude/fast-mode
+            return "fast"
+        tier = self.body.get("service_tier") or self.body.get("serviceTier")
+        return tier.lower() if isinstance(tier, str) else None
+
     def with_output_cap(self, cap: int) -> Ask:
         """The same asked for with at most so many tokens."""
         if self.request is not None:

@@ -34,6 +34,8 @@ from wire.errors import GatewayError
 from wire.estimate import estimate_request_tokens, estimate_tokens
 from wire.neutral import Stamp
 
+_TIER_FIELDS = {"service_tier", "serviceTier", "speed"}
+
 
 class Calls:
     """Serves inference paths. One per process; its parts come from the composition root."""
@@ -214,6 +216,7 @@ class Calls:
             price=None if own_key else self._models.price(target),
             input_estimate=turn.input_estimate,
             output_cap=ask.output_cap or self._models.output_cap(target),
+            service_tier=None if _TIER_FIELDS & {*prepared.dropped} else ask.service_tier,
             byok=own_key,
         )
         return Trial(turn, target, position, prepared, attempt, self._limits)

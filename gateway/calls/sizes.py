@@ -60,8 +60,7 @@ class Sizes:
     def price(self, ask: Ask, target: Target) -> Price | None:
         """What the target costs in the service tier that is asked for."""
         price = self._models.price(target)
-        tier = ask.body.get("service_tier")
-        return None if price is None else price.for_tier(tier if isinstance(tier, str) else None)
+        return None if price is None else price.for_tier(ask.service_tier)
 
 
 def largest(sizes: Sequence[Size]) -> Size:

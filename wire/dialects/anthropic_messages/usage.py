@@ -7,6 +7,8 @@ replaces, member by member.
 `iterations` are the samplings that an answer took. Those that compacted the context are charged and are not in the
 top-level counts: they are added here. An advisor's are another model's: they stay in `native`.
 https://platform.claude.com/docs/en/build-with-claude/compaction
+
+`speed` has prices of its own, like a service tier. https://platform.claude.com/docs/en/build-with-claude/fast-mode
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ def parse_usage(native: Any, *, complete: bool = True) -> Usage | None:
     write_5m, write_1h = sum(five for five, _ in writes), sum(hour for _, hour in writes)
     server_tools = native.get("server_tool_use")
     details = native.get("output_tokens_details")
-    tier = native.get("service_tier")
+    tier = "fast" if native.get("speed") == "fast" else native.get("service_tier")
     return Usage(
         input=sum(_count(each, "input_tokens") for each in sampled) + read + write_5m + write_1h,
         cache_read=read,
