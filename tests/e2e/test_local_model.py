@@ -46,6 +46,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     models.mkdir()
     tiny_gguf.write(models / "tiny.gguf", context=CONTEXT)
     tiny_gguf.write(models / "endless.gguf", mean_tokens=0, context=ENDLESS)
+    tiny_gguf.write(models / "thinker.gguf", mean_tokens=0, context=CONTEXT, shape=tiny_gguf.Shape(thinks=True))
     with ExitStack() as stack:
         upstream = stack.enter_context(Upstream())
         service = stack.enter_context(serving(models, server, *FLAGS))
@@ -183,6 +184,45 @@ def test_a_schema_binds_the_answer_in_every_dialect(place: Place) -> None:
     }
     got = place.deployment.post("/v1beta/models/local:tiny:generateContent", gemini).json()
     assert isinstance(json.loads(got["candidates"][0]["content"]["parts"][0]["text"])["ok"], bool)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_thoughts_are_thoughts_in_every_dialect(place: Place, dialect: str, stream: bool) -> None:
+    path, body = DIALECTS[dialect]
+    path, body = path.replace("tiny", "thinker"), {**body, "model": "local:thinker"}
+    if dialect == "gemini":
+        body["generationConfig"] = {**body["generationConfig"], "thinkingConfig": {"includeThoughts": True}}
+        path = path.replace(":generateContent", ":streamGenerateContent?alt=sse") if stream else path
+    elif stream:
+        body["stream"] = True
+    response = place.deployment.post(path, body)
+    assert response.status_code == 200, response.text
+    sign = {
+        "openai_chat": "reasoning_content",
+        "openai_responses": '"reasoning',
+        "anthropic_messages": '"thinking"',
+        "gemini": '"thought":true',
+    }[dialect]
+    assert sign in response.text.replace(": ", ":") if dialect == "gemini" else sign in response.text
+
+
+def test_tools_reach_the_model_from_every_dialect(place: Place) -> None:
+    """Random weights call none; that they read of it shows in the tokens."""
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}}
+    tool = {"name": "weather", "description": "tells the weather", "parameters": schema}
+    tools: dict[str, Any] = {
+        "openai_chat": [{"type": "function", "function": tool}],
+        "openai_responses": [{"type": "function", **tool}],
+        "anthropic_messages": [{"name": "weather", "description": "tells the weather", "input_schema": schema}],
+        "gemini": [{"functionDeclarations": [tool]}],
+    }
+    for dialect, (path, body) in DIALECTS.items():
+        path, body = path.replace("tiny", "thinker"), {**body, "model": "local:thinker"}
+        plain = _row(place, place.deployment.post(path, body))["prompt_tokens"]
+        response = place.deployment.post(path, {**body, "tools": tools[dialect]})
+        assert response.status_code == 200, response.text
+        assert _row(place, response)["prompt_tokens"] > plain + 20
 
 
 def test_what_does_not_fit_is_a_400_in_the_callers_dialect(place: Place) -> None:

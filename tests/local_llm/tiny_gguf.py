@@ -35,10 +35,24 @@ _CHAT_TEMPLATE = (
     "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
 )
 
+# Names its tools, and begins every answer with a thought, which weights at random never end.
+_THINKING_TEMPLATE = (
+    "{% if tools %}{{ '<|system|>\n<tools>' }}{% for tool in tools %}{{ tool | tojson }}{% endfor %}"
+    "{{ '</tools>' + eos_token + '\n' }}{% endif %}"
+    "{% for message in messages %}{{ '<|' + message['role'] + '|>\n' }}"
+    "{% if message['reasoning_content'] %}{{ '<think>' + message['reasoning_content'] + '</think>' }}{% endif %}"
+    "{% if message['content'] %}{{ message['content'] }}{% endif %}"
+    "{% for call in message['tool_calls'] or [] %}"
+    "{{ '<tool_call>\n{\"name\": \"' + call['function']['name'] + '\", \"arguments\": ' }}"
+    "{{ call['function']['arguments'] | tojson }}{{ '}\n</tool_call>' }}{% endfor %}{{ eos_token + '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% if enable_thinking %}{{ '<think>' }}{% endif %}{% endif %}"
+)
+
 
 @dataclass(frozen=True)
 class Shape:
-    """Heads have a whole number of dimensions each; `eight_bits`: weights as Q8_0, else F16."""
+    """Heads have a whole number of dimensions each. `eight_bits`: weights as Q8_0, else F16. `thinks`: it reasons, and
+    is told of tools."""
 
     layers: int = 2
     width: int = 64
@@ -46,6 +60,7 @@ class Shape:
     heads: int = 4
     kv_heads: int = 2
     eight_bits: bool = False
+    thinks: bool = False
 
 
 TINY = Shape()
@@ -121,7 +136,7 @@ def _describe(writer: Any, context: int, shape: Shape) -> int:
     writer.add_add_bos_token(True)
     writer.add_add_eos_token(False)
     writer.add_add_space_prefix(True)
-    writer.add_chat_template(_CHAT_TEMPLATE)
+    writer.add_chat_template(_THINKING_TEMPLATE if shape.thinks else _CHAT_TEMPLATE)
     return len(merges)
 
 
