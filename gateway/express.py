@@ -53,7 +53,7 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 _OTHER_ROOT = "/api"
 _OTHER_ROOTED = re.compile(
     r"/api/v1/(chat/completions|completions|responses|messages|embeddings|images|audio|moderations|rerank|models"
-    r"|keys|users|budgets|pricing|usage|audit)(/.*)?"
+    r"|keys|users|budgets|limits|pricing|usage|audit)(/.*)?"
 )
 
 

@@ -149,7 +149,16 @@ class TestTheOtherRoot:
         made = httpx.post(f"{place.url}/api/v1/keys", json={"key_name": "there"}, headers=headers)
         assert made.status_code == 200
         assert httpx.get(f"{place.url}/v1/keys/{made.json()['id']}", headers=headers).json()["key_name"] == "there"
-        for path in ("users", "budgets", "pricing", "audit", "usage", "usage/count", "models/openai:gpt-4o-mini"):
+        for path in (
+            "users",
+            "budgets",
+            "limits",
+            "pricing",
+            "audit",
+            "usage",
+            "usage/count",
+            "models/openai:gpt-4o-mini",
+        ):
             assert httpx.get(f"{place.url}/api/v1/{path}", headers=headers).status_code == 200, path
 
     def test_it_is_as_closed(self, place: Deployment) -> None:

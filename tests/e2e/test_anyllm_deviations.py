@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.deployment import MASTER_KEY, Deployment
+from tests.deployment import MASTER_KEY, Deployment, providers_at
 from tests.e2e.anyllm import CHAT, HELLO, MESSAGES, TO_CLAUDE, answer, call, fresh, said
 from tests.replay import Answer, Upstream
+
+OF_THE_ENVIRONMENT = "sk-of-the-environment"
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,22 @@ def upstream_server() -> Iterator[Upstream]:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, upstream_server: Upstream) -> Iterator[Deployment]:
-    with Deployment(tmp_path_factory.mktemp("deviations"), upstream_server.url) as deployment:
+    nowhere = {"type": "openai_compatible", "api_key": "k", "api_base": "http://127.0.0.1:9/v1"}
+    config = {"providers": {**providers_at(upstream_server.url), "nowhere": nowhere}}
+    with Deployment(tmp_path_factory.mktemp("deviations"), upstream_server.url, config=config) as deployment:
+        yield deployment
+
+
+@pytest.fixture(scope="module")
+def configured(tmp_path_factory: pytest.TempPathFactory, upstream_server: Upstream) -> Iterator[Deployment]:
+    """With a price in its file, and an environment that contradicts the file."""
+    environment = {"GATEWAY_MASTER_KEY": OF_THE_ENVIRONMENT, "GATEWAY_ENABLE_METRICS": "false"}
+    config = {
+        "enable_metrics": True,
+        "pricing": {"openai:gpt-4o-mini": {"input_price_per_million": 7, "output_price_per_million": 8}},
+    }
+    folder = tmp_path_factory.mktemp("configured")
+    with Deployment(folder, upstream_server.url, config=config, environment=environment) as deployment:
         yield deployment
 
 
@@ -82,12 +98,10 @@ class TestDeviations:
         assert status not in (400, 404, 422) or "as the provider says" in error["message"]
         assert "sentinel" not in response.text
 
-    def test_a_provider_that_is_not_there_is_502(self, tmp_path: Path) -> None:
-        config = {"providers": {"openai": {"api_key": "k", "api_base": "http://127.0.0.1:9/v1"}}}
-        with Deployment(tmp_path, "http://127.0.0.1:9", config=config) as nowhere:
-            response = call(nowhere, "POST", CHAT, HELLO, nowhere.key)
-            assert response.status_code == 502
-            assert "127.0.0.1" not in response.text
+    def test_a_provider_that_is_not_there_is_502(self, place: Deployment) -> None:
+        response = call(place, "POST", CHAT, {**HELLO, "model": "nowhere:gpt-4o-mini"}, place.key)
+        assert response.status_code == 502
+        assert "127.0.0.1" not in response.text
 
     def test_the_usage_chunk_comes_when_asked_for(self, place: Deployment) -> None:
         body = {**HELLO, "model": "openai:gpt-4o-stream", "stream": True}
@@ -156,19 +170,14 @@ class TestDeviations:
         cleared = call(place, "PATCH", f"/v1/budgets/{budget}", {"max_budget": None, "budget_duration_sec": None})
         assert [cleared.json()[name] for name in ("max_budget", "budget_duration_sec")] == [None, None]
 
-    def test_the_environment_beats_the_file(self, tmp_path: Path, upstream_server: Upstream) -> None:
-        environment = {"GATEWAY_MASTER_KEY": "sk-of-the-environment", "GATEWAY_ENABLE_METRICS": "false"}
-        with Deployment(tmp_path, upstream_server.url, environment=environment) as place:
-            assert call(place, "GET", "/v1/users", key="sk-of-the-environment").status_code == 200
-            assert call(place, "GET", "/v1/users", key=MASTER_KEY).status_code == 401
-            assert said(call(place, "GET", "/metrics", key=None)) == (404, "Not Found")
+    def test_the_environment_beats_the_file(self, configured: Deployment) -> None:
+        assert call(configured, "GET", "/v1/users", key=OF_THE_ENVIRONMENT).status_code == 200
+        assert call(configured, "GET", "/v1/users", key=MASTER_KEY).status_code == 401
+        assert said(call(configured, "GET", "/metrics", key=None)) == (404, "Not Found")
 
-    def test_config_prices_stay_in_the_config(self, tmp_path: Path, upstream_server: Upstream) -> None:
-        price = {"input_price_per_million": 7, "output_price_per_million": 8}
-        config = {"pricing": {"openai:gpt-4o-mini": price}}
-        with Deployment(tmp_path, upstream_server.url, config=config) as place:
-            path = "/v1/pricing/openai:gpt-4o-mini"
-            found = call(place, "GET", path).json()
-            assert (found["input_price_per_million"], found["source"]) == (7, "config")
-            assert call(place, "GET", f"{path}/history").json() == []
-            assert call(place, "DELETE", path).status_code == 404
+    def test_config_prices_stay_in_the_config(self, configured: Deployment) -> None:
+        path = "/v1/pricing/openai:gpt-4o-mini"
+        found = call(configured, "GET", path, key=OF_THE_ENVIRONMENT).json()
+        assert (found["input_price_per_million"], found["source"]) == (7, "config")
+        assert call(configured, "GET", f"{path}/history", key=OF_THE_ENVIRONMENT).json() == []
+        assert call(configured, "DELETE", path, key=OF_THE_ENVIRONMENT).status_code == 404
