@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.accounts.budget_rows import EVERYBODY, Holder
@@ -20,12 +20,12 @@ from gateway.models import model_key
 from gateway.parts import Parts
 from gateway.routes.deps import ActorDep, MasterRoute, PartsDep
 from gateway.routes.exact_json import dollars, exact_json
-from gateway.routes.fields import Body, Dollars, Identifier, Limit, Name, PathId, Skip, Zone
+from gateway.routes.fields import Body, Dollars, Identifier, Limit, Name, PathId, Skip, Zone, countable
 from gateway.routing.providers import Provider
 
 router = APIRouter(prefix="/v1/budgets", tags=["budgets"], route_class=MasterRoute)
 
-Duration = Annotated[int, Field(gt=0, le=100 * 366 * 86_400)]
+Duration = Annotated[int, BeforeValidator(countable), Field(gt=0, le=100 * 366 * 86_400)]
 Share = Annotated[Dollars, Field(gt=0, le=1)]
 
 

@@ -86,6 +86,13 @@ def exact(value: Any) -> Any:
     return str(value) if isinstance(value, float) else value
 
 
+def countable(value: Any) -> Any:
+    """JSON's true is not 1."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number")
+    return value
+
+
 def _distinct(value: list[str]) -> list[str]:
     return list(dict.fromkeys(value))
 
@@ -117,7 +124,7 @@ Dollars = Annotated[
 ]
 Skip = Annotated[int, Query(ge=0, le=2**31 - 1)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
-Count = Annotated[int, Field(ge=1, le=10**12)]
+Count = Annotated[int, BeforeValidator(countable), Field(ge=1, le=10**12)]
 
 
 class Body(BaseModel):

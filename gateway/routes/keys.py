@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from gateway.accounts.issuing import NewKey
 from gateway.accounts.records import KeyRecord
@@ -24,6 +24,7 @@ from gateway.routes.fields import (
     Patterns,
     Skip,
     Tags,
+    countable,
 )
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"], route_class=MasterRoute)
@@ -61,7 +62,7 @@ class UpdateKey(Body):
 class RotateKey(Body):
     """For how long the old key is good beside the new one."""
 
-    grace_seconds: Annotated[int, Field(ge=0, le=_MAX_GRACE)] = 0
+    grace_seconds: Annotated[int, BeforeValidator(countable), Field(ge=0, le=_MAX_GRACE)] = 0
 
 
 class KeyFields(BaseModel):

@@ -122,7 +122,7 @@ FIELDS: dict[str, dict[str, dict[str, str]]] = {
     },
     "/v1/budgets": {
         "max_budget": MONEY,
-        "budget_duration_sec": {**NUMBERS, **SECONDS},
+        "budget_duration_sec": {**NUMBERS, **SECONDS, **KINDS},
         "soft_threshold": {**MONEY, "more than all": "1.01"},
         "name": NAME,
         "period": {"year": '"year"', **KINDS},
@@ -185,6 +185,45 @@ def test_a_bad_field_is_named(place: Deployment, path: str) -> None:
                     wrong.append(_wrong(client.patch(f"{path}/{made[changed]}", content=body), path, field, value))
         assert client.get(path).status_code == 200
     assert not [each for each in wrong if each], "\n".join(each for each in wrong if each)
+
+
+COUNTS = {**NUMBERS, "nothing": "0", "part": "1.5", "true": "true", "list": "[]"}
+LIMIT_NAMES = (
+    "requests_per_minute",
+    "tokens_per_minute",
+    "output_tokens_per_minute",
+    "tokens_per_day",
+    "concurrent_calls",
+)
+
+
+def test_a_bad_limit_or_time_of_grace_is_named(place: Deployment) -> None:
+    headers = {"Authorization": f"Bearer {MASTER_KEY}", "Content-Type": "application/json"}
+    key = place.post("/v1/keys", {}, key=MASTER_KEY).json()["id"]
+    asked = [("PUT", "/v1/limits/model/openai:x", name, COUNTS) for name in LIMIT_NAMES]
+    asked.append(("POST", f"/v1/keys/{key}/rotate", "grace_seconds", {**COUNTS, "nothing": "-5", "month": "2592001"}))
+    wrong = []
+    with httpx.Client(base_url=place.url, headers=headers, timeout=30) as client:
+        for method, path, field, values in asked:
+            for value in values.values():
+                response = client.request(method, path, content=f"{{{json.dumps(field)}: {value}}}".encode())
+                wrong.append(_wrong(response, path, field, value))
+    assert not [each for each in wrong if each], "\n".join(each for each in wrong if each)
+
+
+WRITES = ("POST /v1/keys", "POST /v1/users", "POST /v1/budgets", "POST /v1/pricing", "PUT /v1/limits/global/*")
+
+
+@pytest.mark.parametrize("route", [*WRITES, *[f"PATCH /v1/{kind}/x" for kind in ("keys", "users", "budgets")]])
+def test_a_body_that_is_no_object_is_refused(place: Deployment, route: str) -> None:
+    method, path = route.split()
+    headers = {"Authorization": f"Bearer {MASTER_KEY}", "Content-Type": "application/json"}
+    for body in (b"", b"{", b"[]", b"null", b'"x"', b"7", b"\xff\xfe", b"[" * 100_000, b'{"a": ' * 50_000, b"NaN"):
+        response = httpx.request(method, place.url + path, content=body, headers=headers, timeout=30)
+        assert response.status_code in (400, 422), (body[:20], response.text)
+        assert set(response.json()) == {"error", "detail"}
+    form = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
+    assert httpx.request(method, place.url + path, content=b"key_name=x", headers=form).status_code in (404, 422)
 
 
 INJECTED = (
