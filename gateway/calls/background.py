@@ -27,7 +27,7 @@ from wire.languages import Language, in_language, preferred
 
 _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 1.0  # how long a job of another gateway may lie there
-_STOP_SECONDS = 5.0  # at the end: what is nearly done may be done
+_STOP_SECONDS = 3.0  # at the end: what is nearly done may be done
 _KEEP_TRYING_SECONDS = 600.0  # to write an answer down while the database is away
 _NAMES = {"done": "completed"}
 _SECRET = ("openai_api_key", "use_user_api_key", "background")

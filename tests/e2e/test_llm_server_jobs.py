@@ -3,7 +3,6 @@ every attempt is a row."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +13,13 @@ import pytest
 
 from tests.deployment import MASTER_KEY, Deployment, until
 from tests.e2e.fleet import CHAT as UPSTREAM_CHAT
-from tests.e2e.fleet import Fleet, answer
+from tests.e2e.fleet import answer
 from tests.replay import Gate, Upstream, answer_of, error, written
-from tests.services import Server
 
 CHAT = "/api/v1/chat"
+JOBS = {"lease_seconds": 2, "at_once": 2, "max_open": 6, "max_bytes": 4000}
 CONFIG: dict[str, Any] = {
-    "llm_server": {"default_model": "openai:gpt-4o-mini", "jobs": {"lease_seconds": 2, "at_once": 2, "max_open": 6}},
+    "llm_server": {"default_model": "openai:gpt-4o-mini", "jobs": JOBS},
     "auth": {"anonymous": {"user": "guest", "surfaces": ["llm_server"]}},
 }
 
@@ -214,42 +213,6 @@ def test_a_job_finishes_across_a_gateway_s_restart(place: tuple[Deployment, Upst
     assert sum(row["status"] == "success" for row in rows) == 1
 
 
-def test_three_gateways_make_each_job_once_and_take_over_a_dead_one_s(
-    tmp_path: Path, redis_server: Server, postgres_url: str
-) -> None:
-    with (
-        Upstream() as upstream,
-        Fleet(tmp_path, upstream.url, database_url=postgres_url, redis_url=redis_server.url, config=CONFIG) as fleet,
-    ):
-        upstream.on(UPSTREAM_CHAT, answer(3, 2, delay=0.05))
-        jobs = []
-        for number in range(24):
-            if number % 6 == 0:
-                user = f"user-{number}"
-                key = fleet.new_key(user_id=user)
-            url = fleet.gateways[number % 3].url
-            jobs.append((put_off(fleet, key, url, request_id=f"s{number}"), key))
-        assert [done(fleet, job, key)["status"] for job, key in jobs] == ["completed"] * 24
-        assert len(upstream.calls) == 24
-        assert all(row["kind"] == "final" for row in fleet.rows(24))
-        # The one that works on it dies; one of the others makes the call again.
-        upstream.forget()
-        gate = Gate()
-        held = answer_of(written("openai-chat"))
-        upstream.on(UPSTREAM_CHAT, replace(held, gate=gate), held)
-        job = put_off(fleet, key, request_id="taken-over")
-        upstream.wait(calls=1)
-        began = time.monotonic()
-        fleet.gateways[0].kill()  # the job was put off there, so it began there
-        gate.open()
-        deployment_url = fleet.gateways[1].url
-        headers = {"authorization": f"Bearer {key}"}
-        until(
-            lambda: (
-                httpx.get(deployment_url + job["status_url"], headers=headers, timeout=30).json()["status"]
-                == "completed"
-            ),
-            "another gateway has done it",
-            30,
-        )
-        assert time.monotonic() - began < 20
+def test_a_request_for_the_background_is_bounded(place: tuple[Deployment, Upstream]) -> None:
+    body = {"user_prompt": "x" * 4000, "background": True}
+    assert httpx.post(place[0].url + CHAT, json=body, timeout=30).status_code == 413
