@@ -12,6 +12,8 @@ import orjson
 
 from wire.errors import BadRequest
 
+_SMALLEST, _LARGEST = -(2**63), 2**64 - 1
+
 
 class WrongType(BadRequest):
     """`path` holds something that the format does not allow there; `problem` says what, for people."""
@@ -67,9 +69,16 @@ def integer_or_none(source: dict[str, Any], key: str, path: str) -> int | None:
     """A whole number; `16.0` is one, as servers written in languages without integers send it."""
     value = source.get(key)
     if isinstance(value, float) and value.is_integer():
-        return int(value)
+        value = int(value)
     if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
         raise WrongType(at(path, key), "must be an integer")
+    return value if value is None else writable_integer(value, at(path, key))
+
+
+def writable_integer(value: int, path: str) -> int:
+    """Raises WrongType for one that JSON writers do not take: more than 64 bits."""
+    if not _SMALLEST <= value <= _LARGEST:
+        raise WrongType(path, "is beyond 64 bits")
     return value
 
 

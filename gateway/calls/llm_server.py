@@ -96,7 +96,7 @@ class LlmServer:
         found = [self._models.context_window(target) for target in targets]
         window = min((each for each in found if each is not None), default=self._settings.context_window)
         caps = [cap for target in targets if (cap := self._models.output_cap(target)) is not None]
-        reserved = request.max_tokens or min([*caps, window // _ANSWER_SHARE])
+        reserved = min([*caps, request.max_tokens or window // _ANSWER_SHARE])
         prompt = "".join(part.text for part in request.messages[-1].parts if isinstance(part, Text))
         return fitting(said, (system or "", prompt), window, reserved)
 
@@ -124,7 +124,7 @@ class LlmServer:
                 code="own_key_in_background",
             )
         asked = JobRequest(
-            body={**visit.ask.body, "request_id": session_id, "model": visit.ask.model},
+            body={**visit.ask.body, "request_id": session_id, "model": visit.ask.model, "strict": visit.ask.strict},
             visitor=visit.principal.visitor is not None,
             language=visit.exchange.header(b"accept-language"),
         )

@@ -457,6 +457,8 @@ def test_only_targets_that_can_search_are_asked(place: Place) -> None:
         ({"user_prompt": "a", "max_tokens": 0}, "max_tokens"),
         ({"user_prompt": "a", "max_tokens": "5"}, "max_tokens"),
         ({"user_prompt": "a", "max_tokens": 1.5}, "max_tokens"),
+        ({"user_prompt": "a", "max_tokens": 1e30}, "max_tokens"),
+        ({"user_prompt": "a", "max_tokens": 10**30}, "max_tokens"),
         ({"user_prompt": "a", "temperature": 3}, "temperature"),
         ({"user_prompt": "a", "temperature": True}, "temperature"),
         ({"user_prompt": "a", "stream": "yes"}, "stream"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from wire.reading import WrongType, as_text, at
+from wire.reading import WrongType, as_text, at, writable_integer
 
 
 @lru_cache(maxsize=512)
@@ -55,7 +55,7 @@ def optional_integer(holder: dict[str, Any], name: str, path: str) -> int | None
         return None
     if value != value or value in (float("inf"), float("-inf")) or value != int(value):
         raise WrongType(at(path, name), "must be an integer")
-    return int(value)
+    return writable_integer(int(value), at(path, name))
 
 
 def strings(holder: dict[str, Any], name: str, path: str) -> tuple[str, ...]:
