@@ -66,6 +66,7 @@ def _state(parts: Parts) -> dict[str, Any]:
     models = parts.models
     away = {name: models.unavailable(provider) for name, provider in models.providers.items()}
     local = [name for name, provider in models.providers.items() if provider.row.name == "local"]
+    services = {name: models.local[name].to_json() for name in local if name in models.local}
     return {
         "version": __version__,
         "uptime_seconds": round((datetime.now(UTC) - models.started_at).total_seconds(), 3),
@@ -73,7 +74,7 @@ def _state(parts: Parts) -> dict[str, Any]:
         "local_model": {
             "available": any(away[name] is None for name in local),
             "models": [model for name in local for model in models.discovered.get(name, ())],
-            "services": {name: models.local[name].to_json() for name in local if name in models.local},
+            **({"services": services} if services else {}),
         },
     }
 
