@@ -22,7 +22,7 @@ from tests.replay import Upstream
 
 MANAGEMENT = "^/(v1/(keys|users|budgets|limits|pricing|audit|usage)|api/usage|traces)"
 # Every run asks the same, and ends: a little more of what changes things.
-EXAMPLES = {True: 8, False: 4}
+EXAMPLES = {True: 6, False: 3}
 
 
 @pytest.fixture(scope="module")
