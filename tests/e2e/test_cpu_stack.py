@@ -151,7 +151,7 @@ def test_status_tells_strangers_little_and_key_holders_their_own(place: tuple[De
     everything = get(deployment, "/status", key=MASTER_KEY)
     assert own["uptime_seconds"] > 0
     assert own["providers"]["openai"] == {"available": True, "reason": None}
-    assert own["local_model"] == {"available": False, "models": [], "services": {}}
+    assert own["local_model"] == {"available": False, "models": []}
     assert own["reasons"] == []
     (mine,) = [model for model in own["models"] if (model["provider"], model["model"]) == ("openai", "gpt-4o-mini")]
     (all_of_it,) = [m for m in everything["models"] if (m["provider"], m["model"]) == ("openai", "gpt-4o-mini")]
