@@ -9,7 +9,9 @@ import psycopg
 from psycopg import sql
 from redis import Redis
 
-from tests.deployment import Deployment
+from tests.deployment import MASTER_KEY, Deployment
+
+PAGES = ("/metrics", "/traces?limit=1000", "/v1/usage?limit=1000", "/v1/audit?limit=1000", "/health", "/status")
 
 
 def places_with(
@@ -18,8 +20,12 @@ def places_with(
     """Names of files, Redis keys, tables and pages that hold it. The configuration and its secrets are left out."""
     needle = text.encode()
     found = [str(path) for path in _files(deployment.folder) if needle in path.read_bytes()]
-    if needle in httpx.get(f"{deployment.url}/metrics", timeout=30).content:
-        found.append("/metrics")
+    master = {"authorization": f"Bearer {MASTER_KEY}"}
+    for page in PAGES:
+        response = httpx.get(deployment.url + page, headers=master, timeout=30)
+        assert response.status_code == 200, f"{page}: {response.text}"
+        if needle in response.content + str(response.headers).encode():
+            found.append(page)
     if redis_url is not None:
         found += _in_redis(redis_url, needle)
     if postgres_url is not None:

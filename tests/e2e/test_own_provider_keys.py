@@ -47,7 +47,7 @@ def _config(url: str) -> dict[str, Any]:
     return {
         "providers": providers,
         "models": {"both": both, "theirs": {"provider": "keyless", "model": "llama", "fallbacks": both["fallbacks"]}},
-        "byok": {"providers": ["openai", "claude", "keyless", "local"]},
+        "byok": {"providers": ["openai", "claude", "gemini", "keyless", "local"]},
         "log_level": "debug",
         "spool": {"segment_seconds": 3600},  # so that it is there to be searched
     }
@@ -138,6 +138,42 @@ def test_a_refused_key_is_the_caller_s_to_mend(place: Place, upstream_status: in
     assert (row["byok"], row["cost"], row["error_message"]) == (True, 0, "own_key_refused")
 
 
+@pytest.mark.parametrize(
+    ("model", "path", "status", "refusal"),
+    [
+        (
+            "claude-haiku-4-5",
+            MESSAGES,
+            401,
+            {"type": "error", "error": {"type": "authentication_error", "message": OWN}},
+        ),
+        (
+            "gemini-2.5-flash",
+            "/v1beta/models/gemini-2.5-flash:generateContent",
+            400,
+            {
+                "error": {
+                    "code": 400,
+                    "message": "API key not valid. Please pass a valid API key.",
+                    "status": "INVALID_ARGUMENT",
+                    "details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}],
+                }
+            },
+        ),
+    ],
+)
+def test_each_provider_s_refusal_of_a_key_is_a_401(
+    place: Place, model: str, path: str, status: int, refusal: dict[str, Any]
+) -> None:
+    """Google says it with a 400."""
+    place.upstream.forget()
+    place.upstream.on(path, error(status, refusal))
+    response = place.post(CHAT, {**ASK, "model": model})
+    assert (response.status_code, response.json()["error"]["code"]) == (401, "own_key_refused")
+    assert OWN not in response.text
+    place.deployment.rows(1, request_id=response.headers["x-request-id"])
+
+
 def test_a_refusal_of_the_request_does_not_repeat_it(place: Place) -> None:
     place.upstream.forget()
     place.upstream.on(CHAT, _refused(400))
@@ -188,7 +224,7 @@ def test_what_it_kept_at_its_provider_is_its_own_affair(place: Place) -> None:
 
 def test_where_it_may_not_be_brought_it_is_refused(place: Place) -> None:
     place.upstream.forget()
-    response = place.post(CHAT, {**ASK, "model": "gemini-2.5-flash"})
+    response = place.post(CHAT, {**ASK, "model": "solar:solar-pro4"})
     assert response.status_code == 403
     assert response.json()["error"]["code"] == "own_key_not_allowed"
     assert place.post(CHAT, {**ASK, "model": "local:any"}).status_code == 400
