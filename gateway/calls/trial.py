@@ -67,6 +67,7 @@ class Trial:
         self._end = self._begun + (target.provider.timeout or limits.total_timeout)
         self._dropped = prepared.dropped
         self._bytes_when_gone = 0
+        self._draining = limits.on_disconnect == "drain" and not target.provider.row.few_slots
 
     async def run(self, upstream: Upstream) -> None:
         """Returns when the answer is delivered or its caller gone. Raises GatewayError."""
@@ -212,13 +213,16 @@ class Trial:
         for so many tokens only."""
         if not self._turn.exchange.gone:
             scope.reschedule(min(self._loop_time() + self._limits.idle_timeout, self._end))
+        elif not self._draining:
+            # The cut was lost: the client library may give a piece that was ready in place of being cancelled.
+            raise TimeoutError
         elif estimate_bytes(self._tally.text_bytes - self._bytes_when_gone) > self._limits.drain_tokens:
             scope.reschedule(self._loop_time())
 
     def _watch(self, scope: asyncio.Timeout) -> None:
         """When the caller hangs up: read on for a bounded while, so that the usage is known, or cut at once, which also
         frees a slot of our own model."""
-        draining = self._limits.on_disconnect == "drain" and not self.target.provider.row.few_slots
+        draining = self._draining
         if draining and not self._turn.ask.stream:
             return  # the whole answer comes in one piece: it is read to its end anyway
 
