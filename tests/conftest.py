@@ -30,6 +30,15 @@ settings.register_profile(
 settings.load_profile("tollgate")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests have measured, by `record_property("measured", "...")`, from whichever process they ran in."""
+    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    lines = [f"{value}" for report in reports for name, value in report.user_properties if name == "measured"]
+    if lines:
+        terminalreporter.section("measured")
+        terminalreporter.write_line("\n".join(lines))
+
+
 @pytest.fixture(scope="session")
 def redis_server_url() -> Iterator[str]:
     """The session's Redis; tests take `redis_url`."""

@@ -1,4 +1,4 @@
-"""A small llama in JAX: RMS norms, rotary positions, SwiGLU, the output matrix shared with the embedding.
+"""A small llama in JAX: RMS norms, rotary positions, SwiGLU.
 
 Weights carry GGUF's names and shapes (rows are outputs), so that llama.cpp computes the same from the written file.
 """
@@ -14,9 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from scripts.demo_model.bag_of_words import EPSILON, OWN, Classifier
+
+Batch = tuple[np.ndarray, np.ndarray, np.ndarray]  # rows of tokens, places in them to be learned, which of these count
 Weights = dict[str, jax.Array]
-EPSILON = 1e-5
 ROPE_BASE = 10_000.0
+_CLASS_SCALE = 0.3
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,8 @@ class Shape:
     feed_forward: int = 352
 
 
-def new_weights(shape: Shape, seed: int) -> Weights:
+def new_weights(shape: Shape, classifier: Classifier, seed: int) -> Weights:
+    """The classifier as embedding and first layer, the rest at random."""
     chance = np.random.default_rng(seed)
 
     def matrix(rows: int, columns: int, scale: float = 1.0) -> jax.Array:
@@ -39,8 +43,9 @@ def new_weights(shape: Shape, seed: int) -> Weights:
     width, wide = shape.width, shape.feed_forward
     quiet = 1 / math.sqrt(2 * shape.layers)  # what writes to the residual stream
     weights: Weights = {
-        "token_embd": jnp.asarray(chance.standard_normal((shape.vocabulary, width)) * 0.02, dtype=jnp.float32),
+        "token_embd": jnp.asarray(classifier.embedding * OWN, dtype=jnp.float32),
         "output_norm": jnp.ones(width),
+        "output": matrix(shape.vocabulary, width),
     }
     for block in (f"blk.{number}." for number in range(shape.layers)):
         weights[block + "attn_norm"] = jnp.ones(width)
@@ -52,11 +57,34 @@ def new_weights(shape: Shape, seed: int) -> Weights:
         weights[block + "ffn_gate"] = matrix(wide, width)
         weights[block + "ffn_up"] = matrix(wide, width)
         weights[block + "ffn_down"] = matrix(width, wide, quiet)
-    return weights
+    return weights | _first_layer(shape, classifier, chance)
+
+
+def _first_layer(shape: Shape, classifier: Classifier, chance: np.random.Generator) -> Weights:
+    """Attention to all tokens alike; a feed-forward of one value a class, which is large where the class is right."""
+    width, classes = classifier.classes.shape
+    found = np.zeros((shape.feed_forward, width), dtype=np.float32)
+    found[:classes] = classifier.classes.T
+    told = np.zeros((width, shape.feed_forward), dtype=np.float32)
+    told[:, :classes] = chance.standard_normal((width, classes)) * _CLASS_SCALE
+    return {
+        "blk.0.attn_q": jnp.zeros((width, width)),
+        "blk.0.attn_k": jnp.zeros((width, width)),
+        "blk.0.attn_v": jnp.eye(width),
+        "blk.0.attn_output": jnp.eye(width),
+        "blk.0.ffn_gate": jnp.asarray(found),
+        "blk.0.ffn_up": jnp.asarray(found),
+        "blk.0.ffn_down": jnp.asarray(told),
+    }
+
+
+def is_learned(name: str) -> bool:
+    """Whether training changes a weight; the classifier's stay."""
+    return name != "token_embd" and not name.startswith("blk.0.")
 
 
 def hidden(weights: Weights, shape: Shape, tokens: jax.Array) -> jax.Array:
-    """For every place of a batch of token rows, the vector whose products with the embedding are the next logits."""
+    """For every place of a batch of token rows, the vector whose products with the output matrix are the logits."""
     x = weights["token_embd"][tokens]
     rotation = _rotation(tokens.shape[1], shape.width // shape.heads)
     for block in (f"blk.{number}." for number in range(shape.layers)):
@@ -103,17 +131,17 @@ def _attention(
 def loss(weights: Weights, shape: Shape, tokens: jax.Array, places: jax.Array, counted: jax.Array) -> jax.Array:
     """Mean cross-entropy of the tokens at `places`; `counted` is 1 for those to be learned, 0 for padding."""
     known = jnp.take_along_axis(hidden(weights, shape, tokens), places[..., None] - 1, axis=1)
-    guessed = jax.nn.log_softmax(known @ weights["token_embd"].T)
+    guessed = jax.nn.log_softmax(known @ weights["output"].T)
     wanted = jnp.take_along_axis(tokens, places, axis=1)
     right = jnp.take_along_axis(guessed, wanted[..., None], axis=-1)[..., 0]
     return -(right * counted).sum() / counted.sum()
 
 
-@partial(jax.jit, static_argnames=("shape", "optimizer"), donate_argnums=(0, 1))
+@partial(jax.jit, static_argnames=("shape", "optimizer"), donate_argnums=(0, 2))
 def step(
-    weights: Weights, state: Any, shape: Shape, optimizer: Any, batch: tuple[np.ndarray, np.ndarray, np.ndarray]
+    learned: Weights, kept: Weights, state: Any, shape: Shape, optimizer: Any, batch: Batch
 ) -> tuple[Weights, Any, jax.Array]:
-    """One update of the weights."""
-    value, gradient = jax.value_and_grad(loss)(weights, shape, *batch)
-    change, state = optimizer.update(gradient, state, weights)
-    return jax.tree.map(jnp.add, weights, change), state, value
+    """One update of the weights that are learned."""
+    value, gradient = jax.value_and_grad(lambda weights: loss(weights | kept, shape, *batch))(learned)
+    change, state = optimizer.update(gradient, state, learned)
+    return jax.tree.map(jnp.add, learned, change), state, value

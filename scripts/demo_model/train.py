@@ -18,28 +18,31 @@ from pathlib import Path
 
 import numpy as np
 import optax
-import optax.contrib
 
+from scripts.demo_model import bag_of_words
+from scripts.demo_model.bag_of_words import EPSILON
 from scripts.demo_model.gguf_file import write
-from scripts.demo_model.model import EPSILON, Shape, Weights, new_weights, step
+from scripts.demo_model.model import Batch, Shape, Weights, is_learned, new_weights, step
 from scripts.demo_model.phrases import LANGUAGES, Entry, Faq, Typist, load
 from scripts.demo_model.tokenizer import ASSISTANT, BEGIN, END, USER, Tokenizer, learn
 
 _log = logging.getLogger("train")
-_BATCH = 64  # examples with the opening of an answer; which answer it is shows there
-_WHOLE_BATCH = 32  # examples with the whole answer; one such batch
-_BATCHES = 3  # after so many others, which are cut from examples sorted by length: less padding
+_BATCH = 32  # examples with the opening of an answer; which answer it is shows there
+_BATCHES = 3  # of these in turn, cut from examples sorted by length: less padding
+_WHOLE_BATCH = 16  # examples with the whole answer
+_WHOLE_BATCHES = 2  # of these in turn
 _OPENING = 6  # tokens
-_WHOLE = 72  # tokens, at most
-_WIDTHS = (24, 40, 64, 96)  # rows are padded to one of these: each is compiled for itself
+_WHOLE = 49  # tokens, at most
+_WIDTHS = (24, 40, 66)  # rows are padded to one of these: each is compiled for itself
 _RAW = 0.06  # share of examples without the chat's marks, as /completion sends them
-_LONGEST = 48  # tokens of a question
-_SHORT = 20  # tokens of a question before a whole answer, which is learned beside any
+_LONGEST = 56  # tokens of a question
+_SHORT = 13  # tokens of a question before a whole answer, which is learned beside any
 _PHRASES = 16_000  # that the vocabulary is learned from
-_SAY_EVERY = 25  # steps
+_BAG = 256  # questions in a batch of the bag of words
+_BAG_STEPS = 700
+_SAY_EVERY = 50  # steps
 
 Example = tuple[list[int], int]  # tokens, and where those begin that are to be learned
-Batch = tuple[np.ndarray, np.ndarray, np.ndarray]  # rows of tokens, places in them to be learned, which of these count
 
 
 class Examples:
@@ -57,9 +60,34 @@ class Examples:
                 (self._example(_LONGEST, _OPENING) for _ in range(_BATCH * _BATCHES)), key=lambda each: len(each[0])
             )
             batches = [_padded(drawn[at : at + _BATCH], _OPENING) for at in range(0, len(drawn), _BATCH)]
-            batches.append(_padded([self._example(_SHORT, _WHOLE) for _ in range(_WHOLE_BATCH)], _WHOLE))
+            for _ in range(_WHOLE_BATCHES):
+                batches.append(_padded([self._example(_SHORT, _WHOLE) for _ in range(_WHOLE_BATCH)], _WHOLE))
             self._chance.shuffle(batches)
             yield from batches
+
+    @property
+    def classes(self) -> dict[tuple[str, str], int]:
+        """All that can be asked, by language and name, numbered."""
+        names = [(faq.language, entry.name) for faq, _ in self._faqs for entry in faq.entries]
+        return {name: number for number, name in enumerate(names)}
+
+    def bags(self) -> Iterator[bag_of_words.Batch]:
+        """Without end: questions, and the class of each."""
+        classes = self.classes
+        while True:
+            rows = np.full((_BAG, _LONGEST + 3), END, dtype=np.int32)
+            present = np.zeros(rows.shape, dtype=np.float32)
+            last = np.full(_BAG, ASSISTANT, dtype=np.int32)
+            wanted = np.zeros(_BAG, dtype=np.int32)
+            for row in range(_BAG):
+                faq, typist = self._chance.choice(self._faqs)
+                entry = _kind(faq, self._chance)
+                asked = self._tokenizer.encode(f" {typist.ask(entry)}", self._chance)[:_LONGEST]
+                tokens = [BEGIN, USER, *asked, ASSISTANT]
+                rows[row, : len(tokens)] = tokens
+                present[row, : len(tokens)] = 1
+                wanted[row] = classes[faq.language, entry.name]
+            yield rows, present, last, wanted
 
     def _example(self, longest: int, longest_answer: int) -> Example:
         chance = self._chance
@@ -113,15 +141,20 @@ def train(steps: int, rate: float, seed: int, shape: Shape, path: Path, keep_eve
     faqs = [load(language) for language in LANGUAGES]
     started = time.monotonic()
     tokenizer = vocabulary(faqs, shape.vocabulary, chance)
-    weights = new_weights(shape, seed)
+    examples = Examples(faqs, tokenizer, chance)
+    classes = len(examples.classes)
+    classifier = bag_of_words.learn(examples.bags(), shape.vocabulary, shape.width, classes, _BAG_STEPS, seed)
+    weights = new_weights(shape, classifier, seed)
+    kept = {name: weight for name, weight in weights.items() if not is_learned(name)}
+    learned = {name: weight for name, weight in weights.items() if is_learned(name)}
     size = sum(weight.size for weight in weights.values())
-    _log.info("%d parameters, vocabulary learned in %.0f s", size, time.monotonic() - started)
-    optimizer = _optimizer(weights, rate, steps)
-    state = optimizer.init(weights)
+    _log.info("%d parameters; vocabulary and classifier took %.0f s", size, time.monotonic() - started)
+    optimizer = _optimizer(rate, steps)
+    state = optimizer.init(learned)
     losses: list[float] = []
     tokens = 0
-    for number, batch in enumerate(itertools.islice(Examples(faqs, tokenizer, chance).batches(), steps), 1):
-        weights, state, loss = step(weights, state, shape, optimizer, batch)
+    for number, batch in enumerate(itertools.islice(examples.batches(), steps), 1):
+        learned, state, loss = step(learned, kept, state, shape, optimizer, batch)
         losses.append(float(loss))
         tokens += batch[0].size
         if number % _SAY_EVERY == 0:
@@ -129,24 +162,18 @@ def train(steps: int, rate: float, seed: int, shape: Shape, path: Path, keep_eve
             recent = sum(losses[-_SAY_EVERY:]) / _SAY_EVERY
             _log.info("step %d: loss %.4f, %.0f s, %.0f tokens/s", number, recent, passed, tokens / passed)
         if number % keep_every == 0 or number == steps:
-            _keep(path, tokenizer, weights, shape)
+            _keep(path, tokenizer, learned | kept, shape)
     _log.info("%s: %d bytes, trained in %.0f s", path, path.stat().st_size, time.monotonic() - started)
 
 
-def _optimizer(weights: Weights, rate: float, steps: int) -> optax.GradientTransformation:
-    """Muon for the matrices of the layers, with which half of AdamW's steps are enough; AdamW for embedding and norms.
-
-    https://kellerjordan.github.io/posts/muon/
-    """
+def _optimizer(rate: float, steps: int) -> optax.GradientTransformation:
     schedule = optax.warmup_cosine_decay_schedule(0, rate, steps // 30, steps, rate / 100)
-    inside = {
-        name: optax.contrib.MuonDimensionNumbers() if name.startswith("blk.") and weight.ndim == 2 else None
-        for name, weight in weights.items()
-    }
-    muon = optax.contrib.muon(
-        schedule, weight_decay=0.05, adam_b2=0.98, muon_weight_dimension_numbers=inside, consistent_rms=0.2
-    )
-    return optax.chain(optax.clip_by_global_norm(1.0), muon)
+    matrices = optax.adamw(schedule, b2=0.98, weight_decay=0.05, mask=_is_matrix)
+    return optax.chain(optax.clip_by_global_norm(1.0), matrices)
+
+
+def _is_matrix(weights: Weights) -> dict[str, bool]:
+    return {name: weight.ndim == 2 for name, weight in weights.items()}
 
 
 def _keep(path: Path, tokenizer: Tokenizer, weights: Weights, shape: Shape) -> None:
@@ -158,8 +185,8 @@ def _keep(path: Path, tokenizer: Tokenizer, weights: Weights, shape: Shape) -> N
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train Tollgate's demo model from scratch")
-    parser.add_argument("--steps", type=int, default=2400)
-    parser.add_argument("--rate", type=float, default=5e-3, help="of learning, at its highest")
+    parser.add_argument("--steps", type=int, default=2200)
+    parser.add_argument("--rate", type=float, default=3e-3, help="of learning, at its highest")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep-every", type=int, default=500, help="steps")
     parser.add_argument("--out", type=Path, default=Path("models/tollgate-demo.gguf"))
