@@ -32,6 +32,7 @@ from gateway.admission.in_redis import InRedis
 from gateway.calls import Calls
 from gateway.calls.allowance import Allowance
 from gateway.calls.background import Background
+from gateway.calls.counts import TokenCounts
 from gateway.calls.door import PlainDoor
 from gateway.calls.llm_server import LlmServer
 from gateway.calls.own_key import check_names
@@ -182,6 +183,7 @@ class _Machine:
     def _calls(
         self, settings: Settings, accounts: Accounts, known: Models, metering: Metering, metrics: Metrics
     ) -> Calls:
+        counts = TokenCounts(self._upstream, settings.upstream)
         return Calls(
             keys=accounts.keys,
             models=known,
@@ -190,11 +192,12 @@ class _Machine:
             allowance=Allowance(self._desk, accounts.policies, known, metrics, settings.admission),
             doors={
                 "playground": Playground(known),
-                "llm_server": LlmServer(known, self._conversations, self._jobs, settings.llm_server),
+                "llm_server": LlmServer(known, counts, self._conversations, self._jobs, settings.llm_server),
                 "cpu_stack": PlainDoor(),
             },
             upstream=self._upstream,
             limits=settings.upstream,
+            counts=counts,
             byok=settings.byok,
             max_body_bytes=settings.max_body_bytes,
         )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 import orjson
 
 from gateway.local_state import parse_status
-from gateway.models import Models
+from gateway.models import Discovered, Models
 from gateway.routing.providers import Provider
 from gateway.upstream import Upstream, UpstreamRequest
 from wire.errors import UpstreamError
@@ -42,7 +43,8 @@ class Discovery:
         said = await self._get(provider, "status")
         state = None if said is None else parse_status(said)
         if state is not None:
-            names: dict[str, str | None] | None = {row.name: row.label for row in state.models} if state.engine else {}
+            rows = state.models if state.engine else ()
+            names: dict[str, Discovered] | None = {row.name: Discovered(row.label, row.context) for row in rows}
             self._models.local[provider.name] = state
         else:
             listed = await self._get(provider, "models")
@@ -67,14 +69,17 @@ class Discovery:
             return None
 
 
-def _names(body: bytes) -> dict[str, str | None] | None:
-    """Model ids of an OpenAI-shaped list, with the `label` that our own service gives to some; None for no list."""
+def _names(body: bytes) -> dict[str, Discovered] | None:
+    """The models of an OpenAI-shaped list, with the window of a slot as llama-server tells it; None for no list."""
     try:
         rows = orjson.loads(body)["data"]
-        return {row["id"]: _label(row.get("label")) for row in rows if isinstance(row["id"], str)}
+        return {row["id"]: Discovered(context_window=_window(row)) for row in rows if isinstance(row["id"], str)}
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return None
 
 
-def _label(said: object) -> str | None:
-    return said if isinstance(said, str) else None
+def _window(row: dict[str, Any]) -> int | None:
+    """https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md, `GET /v1/models`."""
+    meta = row.get("meta")
+    window = meta.get("n_ctx") if isinstance(meta, dict) else None
+    return window if type(window) is int and window > 0 else None

@@ -64,6 +64,14 @@ class ListedModel:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Discovered:
+    """What a provider itself says of one of its models. `context_window` is tokens of a call."""
+
+    label: str | None = None
+    context_window: int | None = None
+
+
 class SetPrices(Protocol):
     """Prices that were set while the gateway runs. They beat all others."""
 
@@ -82,8 +90,8 @@ class EffectivePrice:
 
 
 class Models:
-    """Resolves, prices and lists. `discovered`: models that a provider says it has, the default first, with the label
-    of each that has one; `down`: why one cannot serve; `local`: what a local model service says of itself."""
+    """Resolves, prices and lists. `discovered`: models that a provider says it has, the default first;
+    `down`: why one cannot serve; `local`: what a local model service says of itself."""
 
     def __init__(
         self,
@@ -105,7 +113,7 @@ class Models:
         self.started_at = now()
         self._created = int(self.started_at.timestamp())
         self._table = RoutingTable(providers, settings.models, self._find_bare, self._default_model)
-        self.discovered: dict[str, Mapping[str, str | None]] = {}
+        self.discovered: dict[str, Mapping[str, Discovered]] = {}
         self.down: dict[str, str] = {}
         self.local: dict[str, LocalState] = {}
 
@@ -181,6 +189,8 @@ class Models:
         """The most tokens that a call of the target may hold, where that is known."""
         if target.alias is not None and target.alias.context_window is not None:
             return target.alias.context_window
+        if (own := self._discovered(target)) is not None:
+            return own.context_window
         entry = self._entry(target.provider, target.model)
         return entry.context_window if entry else None
 
@@ -229,7 +239,7 @@ class Models:
             context_window=self.context_window(target),
             max_output_tokens=self.output_cap(target),
             pricing=_listed(price),
-            label=self.discovered.get(target.provider.name, {}).get(target.model),
+            label=own.label if (own := self._discovered(target)) else None,
         )
 
     def _row(self, provider: Provider, entry: CatalogueEntry) -> ListedModel:
@@ -247,22 +257,21 @@ class Models:
 
     def _discovered_rows(self, provider: Provider) -> list[ListedModel]:
         names = self.discovered[provider.name]
-        prices = {model: self.price(Target(provider, model, model)) for model in (names or (NO_MODEL,))}
         reason = self.unavailable(provider) or (None if names else "no model is loaded: put a GGUF file in models/")
         state = self.local.get(provider.name)
         rows = []
-        for model, price in prices.items():
-            said = state.find(model) if state else None
+        for model, said in (names or {NO_MODEL: Discovered()}).items():
+            row = state.find(model) if state else None
             rows.append(
                 ListedModel(
                     id=f"{provider.name}:{model}",
                     provider=provider.name,
                     created=self._created,
-                    unavailable_reason=reason or (said.trouble if said else None),
-                    context_window=said.context if said else None,
+                    unavailable_reason=reason or (row.trouble if row else None),
+                    context_window=said.context_window,
                     max_output_tokens=None,
-                    pricing=_listed(price),
-                    label=names.get(model),
+                    pricing=_listed(self.price(Target(provider, model, model))),
+                    label=said.label,
                 )
             )
         return rows
@@ -273,6 +282,9 @@ class Models:
 
     def _entry(self, provider: Provider, model: str) -> CatalogueEntry | None:
         return self._catalogue.lookup(provider.row.name, model, self._now())
+
+    def _discovered(self, target: Target) -> Discovered | None:
+        return self.discovered.get(target.provider.name, {}).get(target.model)
 
     def _default_model(self, provider: Provider) -> str | None:
         found = self.discovered.get(provider.name)

@@ -51,6 +51,7 @@ class Calls:
         doors: Doors,
         upstream: Upstream,
         limits: UpstreamSection,
+        counts: TokenCounts,
         byok: ByokSection,
         max_body_bytes: int,
     ) -> None:
@@ -64,7 +65,7 @@ class Calls:
         self._limits = limits
         self._byok = byok
         self._max_body = max_body_bytes
-        self._counts = TokenCounts(upstream, limits)
+        self._counts = counts
 
     async def serve(self, exchange: Exchange, surface: Surface) -> None:
         """Answer one call. Raises GatewayError while nothing has been sent; later errors end the stream in-band."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 from urllib.parse import quote
@@ -23,7 +24,7 @@ from gateway.upstream import Upstream, UpstreamRequest
 from wire.dialect import Dialect
 from wire.dialects.gemini.count_tokens import parse_count_request, render_count_response
 from wire.dialects.openai_chat import DIALECT as OPENAI_CHAT
-from wire.errors import UpstreamMalformed, UpstreamTimedOut
+from wire.errors import GatewayError, UpstreamMalformed, UpstreamTimedOut
 from wire.estimate import estimate_request_tokens
 from wire.neutral import DialectName, Request
 from wire.rewriting import replace_top_level
@@ -31,7 +32,7 @@ from wire.translation import translate
 
 
 class TokenCounts:
-    """Serves the counting surfaces."""
+    """Serves the counting surfaces, and counts for front doors."""
 
     def __init__(self, upstream: Upstream, limits: UpstreamSection) -> None:
         self._upstream = upstream
@@ -45,8 +46,9 @@ class TokenCounts:
         headers = JSON_HEADERS + answer_headers(target, 1 if native else 0, (sent - exchange.started) * 1000, ())
         if native and provider.unavailable is None:
             return await exchange.respond(200, headers, await self._ask(exchange, ask, surface, target))
-        if "openai_chat_input_tokens" in provider.row.paths and provider.unavailable is None:
-            counted = await self._count_chat(ask, surface, target)
+        if _counts_chats(provider):
+            own_key = ask.own_key is not None
+            counted = await self._count_chat(_parse(ask, surface), surface.dialect.field_names, target, own_key=own_key)
             headers = JSON_HEADERS + answer_headers(target, 1, (sent - exchange.started) * 1000, ())
             return await exchange.respond(200, headers, orjson.dumps(_render(surface, counted)))
         tokens = _estimate(ask, surface, provider.dialects[0])
@@ -61,27 +63,30 @@ class TokenCounts:
         body = ask.raw if model is None else replace_top_level(ask.raw, {"model": model})
         passed = passed_headers(exchange.header, surface.dialect.name)
         request = UpstreamRequest("POST", url, upstream_headers(provider, passed), body)
-        return await self._send(request, ask, provider, surface.dialect)
+        return await self._send(request, provider, surface.dialect, own_key=ask.own_key is not None)
 
-    async def _count_chat(self, ask: Ask, surface: CountSurface, target: Target) -> int:
+    async def exactly(self, request: Request, names: Mapping[str, str], target: Target) -> int | None:
+        """By the model's own tokenizer; None where it cannot be asked (just now)."""
+        if not _counts_chats(target.provider):
+            return None
+        try:
+            return await self._count_chat(request, names, target, own_key=False)
+        except GatewayError:
+            return None
+
+    async def _count_chat(self, request: Request, names: Mapping[str, str], target: Target, *, own_key: bool) -> int:
         """By the model's own tokenizer, as the conversation that would be sent."""
         provider = target.provider
-        request = _parse(ask, surface)
-        quirks = provider.row.quirks
-        found = translate(
-            request, surface.dialect.field_names, OPENAI_CHAT, model=target.model, stream=False, quirks=quirks
-        )
+        found = translate(request, names, OPENAI_CHAT, model=target.model, stream=False, quirks=provider.row.quirks)
         url = provider.url("openai_chat_input_tokens", "")
-        body = orjson.dumps(found.body)
-        raw = await self._send(
-            UpstreamRequest("POST", url, upstream_headers(provider, []), body), ask, provider, OPENAI_CHAT
-        )
+        asked = UpstreamRequest("POST", url, upstream_headers(provider, []), orjson.dumps(found.body))
+        raw = await self._send(asked, provider, OPENAI_CHAT, own_key=own_key)
         counted = json_object(raw).get("input_tokens")
         if type(counted) is not int:
             raise UpstreamMalformed("The upstream's count is not a number")
         return counted
 
-    async def _send(self, request: UpstreamRequest, ask: Ask, provider: Provider, dialect: Dialect) -> bytes:
+    async def _send(self, request: UpstreamRequest, provider: Provider, dialect: Dialect, *, own_key: bool) -> bytes:
         try:
             async with asyncio.timeout(self._limits.first_byte_timeout), self._upstream.send(request) as response:
                 raw = await response.read()
@@ -90,7 +95,11 @@ class TokenCounts:
         if 200 <= response.status < 300:
             return raw
         refused = dialect.parse_error(response.status, response.headers, raw)
-        raise in_our_words(refused, provider, response.status, own_key=ask.own_key is not None)
+        raise in_our_words(refused, provider, response.status, own_key=own_key)
+
+
+def _counts_chats(provider: Provider) -> bool:
+    return "openai_chat_input_tokens" in provider.row.paths and provider.unavailable is None
 
 
 def _estimate(ask: Ask, surface: CountSurface, upstream: DialectName) -> int:

@@ -15,6 +15,7 @@ from gateway.accounts.conversations import Conversation, Conversations, Said
 from gateway.accounts.jobs import Jobs
 from gateway.calls.answer import JSON_HEADERS
 from gateway.calls.background import JobRequest, job_json
+from gateway.calls.counts import TokenCounts
 from gateway.calls.door import Passage, Visit
 from gateway.calls.own_key import OwnKey, checked_key
 from gateway.calls.trimming import fitting, last_turns
@@ -22,7 +23,8 @@ from gateway.models import Models
 from gateway.routing.resolve import Target
 from gateway.settings import LlmServerSection
 from wire.errors import BadRequest, GatewayError
-from wire.front_doors.llm_server import Options, read_options
+from wire.estimate import estimate_request_tokens
+from wire.front_doors.llm_server import DOOR, Options, read_options
 from wire.languages import Language, preferred
 from wire.neutral import Message, Request, Text
 from wire.web_search import searching_dialect
@@ -36,8 +38,16 @@ _ANSWER_SHARE = 4  # without a cap, at most a quarter of the window is kept free
 class LlmServer:
     """A `Door`."""
 
-    def __init__(self, models: Models, conversations: Conversations, jobs: Jobs, settings: LlmServerSection) -> None:
+    def __init__(
+        self,
+        models: Models,
+        counts: TokenCounts,
+        conversations: Conversations,
+        jobs: Jobs,
+        settings: LlmServerSection,
+    ) -> None:
         self._models = models
+        self._counts = counts
         self._conversations = conversations
         self._jobs = jobs
         self._settings = settings
@@ -63,7 +73,7 @@ class LlmServer:
         kept = await self._load(options, visit)
         system = options.system_prompt or (kept.system_prompt if kept else None) or self._default_prompt(language)
         said = last_turns(kept.messages if kept else (), options.max_turns)
-        fit = self._fit(said, system, request, targets)
+        fit = await self._fit(said, system, request, targets)
         shown: dict[str, Any] = {"history": {"messages": len(fit), "left_out": len(said) - len(fit)}}
         shown["used_user_api_key"] = visit.ask.own_key is not None
 
@@ -72,7 +82,7 @@ class LlmServer:
 
         saves = self._settings.history.enabled and options.save_history
         return Passage(
-            request=replace(request, messages=(*_turns(system, fit), *request.messages)),
+            request=_with_turns(request, system, fit),
             session_id=session_id,
             targets=targets,
             keep=keep if saves else None,
@@ -89,16 +99,26 @@ class LlmServer:
         chosen = self._settings.language or language or "en"
         return self._settings.system_prompts.get(chosen) or None
 
-    def _fit(
+    async def _fit(
         self, said: Sequence[Said], system: str | None, request: Request, targets: Sequence[Target]
     ) -> Sequence[Said]:
-        """For the smallest window of the targets, since any of them may have to answer."""
+        """For the smallest window of the targets, since any of them may have to answer. Estimates are fitted to large
+        vocabularies: where a model's own tokenizer can be asked, and finds more, it is shortened by what that says."""
         found = [self._models.context_window(target) for target in targets]
         window = min((each for each in found if each is not None), default=self._settings.context_window)
         caps = [cap for target in targets if (cap := self._models.output_cap(target)) is not None]
         reserved = min([*caps, request.max_tokens or window // _ANSWER_SHARE])
         prompt = "".join(part.text for part in request.messages[-1].parts if isinstance(part, Text))
-        return fitting(said, (system or "", prompt), window, reserved)
+        fit = fitting(said, (system or "", prompt), window, reserved)
+        for target in targets:
+            while fit:
+                told = _with_turns(request, system, fit)
+                counted = await self._counts.exactly(told, DOOR.field_names, target)
+                if counted is None or counted <= window - reserved:
+                    break
+                scale = counted / estimate_request_tokens(told)
+                fit = fitting(fit, (system or "", prompt), window, reserved, scale)
+        return fit
 
     async def _keep(self, visit: Visit, session_id: str, options: Options, text: str) -> None:
         """The answer is there and shall not be lost because it cannot be kept."""
@@ -142,8 +162,8 @@ def _searching(targets: Sequence[Target]) -> Sequence[Target]:
     return found
 
 
-def _turns(system: str | None, said: Sequence[Said]) -> tuple[Message, ...]:
-    """The system prompt, then what was said, as messages of the request."""
+def _with_turns(request: Request, system: str | None, said: Sequence[Said]) -> Request:
+    """The request with the system prompt, then what was said, before its own messages."""
     before = () if not system else (Message(role="system", parts=(Text(text=system, path="system_prompt"),)),)
     told = (Message(role=each.role, parts=(Text(text=each.text, path="history"),)) for each in said)
-    return (*before, *told)
+    return replace(request, messages=(*before, *told, *request.messages))

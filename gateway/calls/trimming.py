@@ -12,10 +12,13 @@ _PER_REQUEST = 3
 _SAFE_PERCENT = 95  # tokens are estimated: the rest is room for being wrong
 
 
-def fitting(history: Sequence[Said], besides: Sequence[str], window: int, reserved: int) -> Sequence[Said]:
+def fitting(
+    history: Sequence[Said], besides: Sequence[str], window: int, reserved: int, scale: float = 1.0
+) -> Sequence[Said]:
     """The longest end of `history` that begins with the user and fits into `window` tokens with `besides` (the system
-    prompt and the new one, which always stay) and `reserved` tokens of answer."""
-    room = window * _SAFE_PERCENT // 100 - reserved - _PER_REQUEST - sum(_size(text) for text in besides)
+    prompt and the new one, which always stay) and `reserved` tokens of answer. `scale`: how many tokens of the model's
+    own are one that is estimated here."""
+    room = int((window * _SAFE_PERCENT // 100 - reserved) / scale) - _PER_REQUEST - sum(_size(text) for text in besides)
     kept = len(history)
     for at in range(len(history) - 1, -1, -1):
         room -= _size(history[at].text)

@@ -237,6 +237,31 @@ def test_what_does_not_fit_is_a_400_in_the_callers_dialect(place: Place) -> None
         assert f"a slot holds {CONTEXT}" in response.json()["error"]["message"]
 
 
+HANGUL = "오늘 서울 날씨는 어떤가요 그리고 내일은요"
+
+
+def test_a_dialogue_is_cut_to_the_window_of_a_slot_as_the_models_own_tokenizer_counts(place: Place) -> None:
+    """The tokenizer splits Hangul into bytes, four times what is estimated: the window must hold all the same."""
+    seen = []
+    for _ in range(4):
+        turn = {"user_prompt": HANGUL, "request_id": "grows", "model": "local:tiny", "max_tokens": 100}
+        response = place.deployment.post("/api/v1/chat", turn)
+        assert response.status_code == 200, response.text
+        assert _row(place, response)["prompt_tokens"] <= CONTEXT - 100
+        seen.append(response.json()["history"])
+    assert seen[1] == {"messages": 2, "left_out": 0}
+    assert seen[-1]["messages"] >= 2
+    assert seen[-1]["left_out"] >= 2
+
+
+def test_the_playground_holds_a_local_model_to_its_share_of_the_window(place: Place) -> None:
+    body = {"model": "local:tiny", "messages": [{"role": "user", "content": "hello " * CONTEXT}]}
+    response = place.deployment.post("/api/chat/completions", body)
+    assert response.status_code == 400
+    assert f"at most {CONTEXT * 85 // 100} for model 'local:tiny'" in response.json()["error"]["message"]
+    assert response.json()["error"]["code"] == "context_length_exceeded"
+
+
 def _listen(place: Place, model: str, begun: threading.Event, leave: threading.Event) -> None:
     headers = {"authorization": f"Bearer {place.deployment.key}"}
     body = {"model": model, "prompt": "hello", "stream": True}
