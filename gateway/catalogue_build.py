@@ -9,9 +9,10 @@ model to a line so that a new price is a readable change:
   output tokens, `d` deprecated, `c` what it can do (`-`: what it cannot), `p` the prices and `v` the service-tier
   variants.
 * A rule is `["=", id]`, `["^", start]`, `["$", end]`, `["in", part]`, `["re", pattern]`, `["or"|"and", rules]`.
-* A price is `[condition, classes]`, the last one whose condition holds counts; a variant is `[tier, condition,
-  classes]`, its classes replacing the standard ones. A condition is null, a UTC date from which it holds, or
-  `[from, until]`, UTC times of day. A class is decimal text, or `[text, [[above, text], ...]]` by input tokens.
+* A price is `[condition, classes]`, the last one whose condition holds counts; without any the price is not known,
+  without a class it is free. A variant is `[tier, condition, classes]`, its classes replacing the standard ones. A
+  condition is null, a UTC date from which it holds, or `[from, until]`, UTC times of day. A class is decimal text, or
+  `[text, [[above, text], ...]]` by input tokens.
 * `owners`: rules by which a bare model id finds the list of who made it.
 """
 
@@ -85,6 +86,8 @@ _PER_THOUSAND: Final = {"web_searches_kcount": "per_web_search", "requests_kcoun
 _TIER_KEYS: Final = ("service_tier", "processing", "speed")
 # https://console.groq.com/docs/speech-to-text: a request is charged for at least ten seconds.
 _MINIMUM_AUDIO_MS: Final = {("groq", "whisper-large-v3"): 10_000, ("groq", "whisper-large-v3-turbo"): 10_000}
+# https://openrouter.ai/google/lyria-3-pro-preview: charged by the song, which its price list has no field for.
+_BY_PIECE: Final = {("openrouter", "google/lyria-3-clip-preview"), ("openrouter", "google/lyria-3-pro-preview")}
 
 
 def build() -> str:
@@ -135,7 +138,7 @@ def _model(provider: str, model: types.ModelInfo) -> dict[str, Any]:
     if least is not None:
         for each in prices:
             each[1]["minimum_audio_ms"] = least
-    row["p"] = prices
+    row["p"] = [] if _unknown(provider, model) else prices
     if capabilities := _capabilities(provider, model.id, prices):
         row["c"] = capabilities
     variants = [
@@ -147,6 +150,13 @@ def _model(provider: str, model: types.ModelInfo) -> dict[str, Any]:
     if variants:
         row["v"] = variants
     return row
+
+
+def _unknown(provider: str, model: types.ModelInfo) -> bool:
+    """Whether it costs something that no class here can say. Without any amount a model is free."""
+    prices = [each.prices for each in model.prices] if isinstance(model.prices, list) else [model.prices]
+    said = [price for price in prices if any(value is not None for value in vars(price).values())]
+    return (provider, model.id) in _BY_PIECE or any(not _classes(price) for price in said)
 
 
 def _own(row: dict[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,8 @@ NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 TIMES = (NOW, datetime(2025, 1, 1, tzinfo=UTC), datetime(2025, 8, 20, 20, 30, tzinfo=UTC), NOW + timedelta(hours=9))
 PROVIDERS = {provider.id: provider for provider in providers}
 LISTED = [(PROVIDERS[name], model) for name in LISTS for model in PROVIDERS[name].models]
+# What costs something of which genai-prices says nothing.
+BY_PIECE = {("openrouter", "google/lyria-3-clip-preview"), ("openrouter", "google/lyria-3-pro-preview")}
 # What a Usage counts in another way than genai-prices; such models are compared without it.
 OTHER_UNITS = {"input_mchars", "input_document_kpages", "input_annotated_document_kpages", "input_text_messages_kcount"}
 
@@ -153,11 +155,37 @@ def test_every_model_costs_what_the_price_list_says(when: datetime) -> None:
         if catalogue_model(provider, model) is None or OTHER_UNITS & set(vars(model.get_prices(when))):
             continue
         price = catalogue().price_at(provider.id, model.id, when)
+        if (provider.id, model.id) in BY_PIECE:
+            continue
         for usage in usages(number):
             expected = theirs(model, provider, usage, when, None)
             assert within_rounding(ours(price, usage), expected), (provider.id, model.id, usage)
             compared += 1
     assert compared > 5_000
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [
+        ("openai", "tts-1"),
+        ("mistral", "mistral-ocr-latest"),
+        ("groq", "canopylabs/orpheus-v1-english"),
+        ("openrouter", "google/lyria-3-pro-preview"),
+    ],
+)
+def test_a_price_in_units_that_nobody_counts_is_not_known(provider: str, model: str) -> None:
+    entry = catalogue().lookup(provider, model, NOW)
+    assert entry is not None
+    assert entry.price is None
+
+
+@pytest.mark.parametrize("when", TIMES)
+def test_free_is_only_what_the_price_list_gives_no_amount_for(when: datetime) -> None:
+    everything = Usage(input=1, output=1, images=1, web_searches=1, seconds=1)
+    for provider, model in LISTED:
+        price = catalogue().price_at(provider.id, model.id, when)
+        if catalogue_model(provider, model) is not None and price is not None and not cost_pico(price, everything):
+            assert not any(vars(model.get_prices(when)).values()), (provider.id, model.id)
 
 
 def catalogue_model(provider: Provider, model: ModelInfo) -> ModelInfo | None:
@@ -172,6 +200,8 @@ def test_service_tiers_cost_what_the_price_list_says() -> None:
         for variant in model.price_variants or ():
             ((key, tier),) = variant.when.items()
             if key not in ("service_tier", "processing", "speed") or catalogue_model(provider, model) is None:
+                continue
+            if OTHER_UNITS & set(vars(model.get_prices(NOW))):
                 continue
             assert price is not None
             for usage in usages(number):
