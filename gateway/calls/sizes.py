@@ -25,7 +25,7 @@ _EVERYTHING: Final = Usage(input=_MILLION, output=_MILLION, images=1, web_search
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """`cost` 0: nothing it does costs anything. Both counts are tokens."""
+    """`cost` 0: nothing it does costs anything; 1 where nobody knows what it costs. Both counts are tokens."""
 
     input: int
     output: int
@@ -51,7 +51,7 @@ class Sizes:
             output = ask.output_cap or self._usual.p95(_who(caller), target.model)
             output = (output if cap is None else min(output, cap)) * choices(ask)
         price = self.price(ask, target)
-        return Size(tokens, output, 0 if price is None else _hold(price, _usage(ask, tokens, output)))
+        return Size(tokens, output, 1 if price is None else _hold(price, _usage(ask, tokens, output)))
 
     def output_cap(self, target: Target) -> int | None:
         """The most tokens that an answer of the target may hold, where that is known."""
