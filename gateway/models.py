@@ -15,6 +15,7 @@ from gateway.routing.providers import ALWAYS_LISTED, Provider
 from gateway.routing.resolve import RoutingTable, Target
 from gateway.settings import PriceSettings, Settings
 from wire.errors import NotFound
+from wire.providers import IMPLIED_TYPES
 
 Source = Literal["database", "config", "catalogue"]
 Now = Callable[[], datetime]
@@ -73,7 +74,8 @@ class Discovered:
 
 
 class SetPrices(Protocol):
-    """Prices that were set while the gateway runs. They beat all others."""
+    """Prices that were set while the gateway runs, by `price_key`; letters count in either case. They beat all
+    others."""
 
     def at(self, model_key: str, moment: datetime) -> Price | None: ...
     def keys(self) -> Sequence[str]: ...
@@ -104,7 +106,8 @@ class Models:
         self.providers = providers
         self._set_prices = set_prices
         self._aliases = settings.models
-        self._prices = {model_key(name): _price(entry) for name, entry in settings.pricing.items()}
+        self._priced_names = [price_key(providers, name) for name in settings.pricing]
+        self._prices = {price_key(providers, name).lower(): _price(entry) for name, entry in settings.pricing.items()}
         self._alias_prices = {
             name: _price(entry.pricing) for name, entry in settings.models.items() if entry.pricing is not None
         }
@@ -151,14 +154,18 @@ class Models:
         try:
             return self._priced(self._table.resolve(name)[0], at)
         except NotFound:
-            key = model_key(name)  # of a provider that is not configured (yet)
+            key = price_key(self.providers, name)  # of a provider that is not configured (yet)
             if own := self._set_prices.at(key, at):
                 return EffectivePrice(key, own, "database", key)
-            return EffectivePrice(key, self._prices[key], "config") if key in self._prices else None
+            return EffectivePrice(key, own, "config") if (own := self._prices.get(key.lower())) else None
 
     def price_list(self, at: datetime) -> list[EffectivePrice]:
         """All models that have a price at a time, by key."""
-        names = [*self._aliases, *self._prices, *self._set_prices.keys(), *(row.id for row in self.listing())]
+        own = {name.lower(): name for name in (*self._priced_names, *self._set_prices.keys())}
+        listed = [row.id for row in self.listing()]
+        for name in listed:
+            own.pop(name.lower(), None)  # under the model's own spelling
+        names = [*self._aliases, *own.values(), *listed]
         found = {price.model_key: price for name in names if (price := self.effective_price(name, at))}
         return [found[key] for key in sorted(found)]
 
@@ -173,7 +180,7 @@ class Models:
         if target.alias is not None and (own := self._alias_prices.get(target.asked)):
             return EffectivePrice(key, own, "config")
         for each in keys:
-            if own := self._prices.get(each):
+            if own := self._prices.get(each.lower()):
                 return EffectivePrice(key, own, "config")
         entry = self._catalogue.lookup(provider.row.name, model, at)
         return EffectivePrice(key, entry.price, "catalogue") if entry and entry.price else None
@@ -319,6 +326,13 @@ def model_key(name: str) -> str:
     """`provider/model` means `provider:model`."""
     head, slash, rest = name.partition("/")
     return f"{head}:{rest}" if slash and ":" not in head else name
+
+
+def price_key(providers: Mapping[str, Provider], name: str) -> str:
+    """`provider:model` as prices are kept under: the provider is an entry, or else a type whose entries all have it."""
+    head, colon, model = model_key(name.strip()).partition(":")
+    low = head.strip().lower()
+    return f"{low if low in providers else IMPLIED_TYPES.get(low, low)}{colon}{model.strip()}"
 
 
 def _price(entry: PriceSettings) -> Price:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, func
 
 from ledger.tables import from_us, usage_events
 from ledger.uuid7 import event_time_us, is_uuid7
@@ -19,7 +19,7 @@ _LONGEST_CALL = timedelta(days=1)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageFilter:
     """Which rows. None: any. `start` is inclusive, `end` exclusive, both of the row's time; `model` is the one used,
-    `tag` a name and its value."""
+    its letters in either case, `tag` a name and its value."""
 
     start: datetime | None = None
     end: datetime | None = None
@@ -39,6 +39,11 @@ class UsageFilter:
         return all(value is None for value in (self.session_id, self.end_user, self.request_id, self.kind, self.tag))
 
 
+def is_model(column: ColumnElement[str], model: str) -> ColumnElement[bool]:
+    """Whichever way callers have written its letters: providers often take any, and it is one model all the same."""
+    return func.lower(column) == func.lower(model)
+
+
 def conditions(wanted: UsageFilter) -> list[ColumnElement[bool]]:
     """The filter as conditions on `usage_events`."""
     found: list[ColumnElement[bool]] = []
@@ -54,7 +59,7 @@ def conditions(wanted: UsageFilter) -> list[ColumnElement[bool]]:
         if (value := getattr(wanted, name)) is not None:
             found.append(_EVENT[name] == value)
     if wanted.model is not None:
-        found.append(_EVENT.model_used == wanted.model)
+        found.append(is_model(_EVENT.model_used, wanted.model))
     if wanted.tag is not None:
         name, value = wanted.tag
         found.append(_EVENT.tags[name].as_string() == value)

@@ -20,7 +20,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Engine, Table, and_, func, or_, select
 
 from ledger.engine import reading
-from ledger.filters import UsageFilter, conditions
+from ledger.filters import UsageFilter, conditions, is_model
 from ledger.partitions import midnight, month_of, next_month
 from ledger.sums import event_column, event_measures, rollup_measures
 from ledger.tables import (
@@ -267,7 +267,11 @@ def _add_rollup(
         and_(period >= _as_period(table, start), period < _as_period(table, end)) for start, end in _merged(spans)
     ]
     named = [(name, getattr(wanted, name)) for name in rollup_keys(table)]
-    same = [table.c[name] == value for name, value in named if value is not None]
+    same = [
+        is_model(table.c.model, value) if name == "model" else table.c[name] == value
+        for name, value in named
+        if value is not None
+    ]
     keys = [table.c[name] for name in by]
     when = [] if tally.one_bucket else [period]
     query = select(*when, *keys, *rollup_measures(table)).where(or_(*inside), *same).group_by(*when, *keys)

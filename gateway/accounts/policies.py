@@ -9,7 +9,7 @@ from typing import Final
 from gateway.accounts.budget_rows import EVERYBODY
 from gateway.accounts.directory import Directory
 from gateway.accounts.periods import current
-from gateway.accounts.policy import BudgetRule, LimitRule, Limits, Policy, Scope
+from gateway.accounts.policy import BudgetRule, LimitRule, Limits, Policy, Scope, model_scope
 from gateway.accounts.records import Holding, KeyRecord
 from usage_contract.money import pico_from_decimal
 
@@ -52,10 +52,10 @@ class PolicySource:
 
     def of_target(self, provider: str, model: str) -> Policy:
         """What applies while this model answers. `model` is the upstream's own name of it, `provider` the name of its
-        entry; the model's scope is `provider:model`."""
+        entry."""
         if self._nothing_is_shared():
             return NOTHING
-        return self._with_shared((("provider", provider), ("model", f"{provider}:{model}")), [], [])
+        return self._with_shared((("provider", provider), ("model", model_scope(provider, model))), [], [])
 
     def _nothing_is_shared(self) -> bool:
         rules = self._directory.rules

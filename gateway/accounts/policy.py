@@ -13,6 +13,11 @@ from typing import Literal
 Scope = Literal["key", "user", "model", "provider", "tag", "global"]
 
 
+def model_scope(provider: str, model: str) -> str:
+    """The id that a model's calls are counted under, however the caller wrote its letters: many providers take any."""
+    return f"{provider}:{model.lower()}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """None: no limit. Tokens are input and output together unless the name says which."""

@@ -22,7 +22,8 @@ _History = tuple[list[datetime], list[PriceRow], list[Price]]
 
 
 class Prices:
-    """`at`, `row_at` and `keys` cost no I/O; all else blocks, and raises SQLAlchemyError when the database is away."""
+    """`at`, `row_at` and `keys` cost no I/O; all else blocks, and raises SQLAlchemyError when the database is away.
+    Letters of a model's name count in either case."""
 
     def __init__(self, store: AccountStore, directory: Directory) -> None:
         self._store = store
@@ -31,17 +32,17 @@ class Prices:
 
     def at(self, model_key: str, moment: datetime) -> Price | None:
         """What `provider:model` costs at a moment, where it was set here."""
-        history = self._known.get(model_key)
+        history = self._known.get(model_key.lower())
         return None if history is None else _last(history[0], history[2], moment)
 
     def row_at(self, model_key: str, moment: datetime) -> PriceRow | None:
         """The same with its times."""
-        history = self._known.get(model_key)
+        history = self._known.get(model_key.lower())
         return None if history is None else _last(history[0], history[1], moment)
 
     def keys(self) -> Sequence[str]:
         """All models that a price was set for."""
-        return list(self._known)
+        return [rows[-1].model_key for _, rows, _ in self._known.values()]
 
     def put(
         self, actor: Actor, model_key: str, price: Mapping[str, Decimal], effective_at: datetime | None
@@ -74,7 +75,7 @@ class Prices:
     def _read(self, connection: Connection) -> None:
         known: dict[str, _History] = {}
         for row in price_rows.every(connection):
-            moments, rows, prices = known.setdefault(row.model_key, ([], [], []))
+            moments, rows, prices = known.setdefault(row.model_key.lower(), ([], [], []))
             moments.append(row.effective_at)
             rows.append(row)
             prices.append(from_config(row.price))

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.accounts.budget_rows import EVERYBODY
-from gateway.accounts.policy import Limits, Scope
+from gateway.accounts.policy import Limits, Scope, model_scope
 from gateway.models import model_key
 from gateway.routing.providers import Provider, entry_name
 from gateway.settings import Settings, SettingsError
 
 
 def canonical(providers: Mapping[str, Provider], scope: Scope, scope_id: str) -> str:
-    """The id that calls are counted under: a provider has the name of its entry, a model is `provider:model`."""
+    """The id that calls are counted under: a provider has the name of its entry, a model is `provider:model` in small
+    letters."""
     if scope == "provider":
         return entry_name(providers, scope_id)
     if scope == "model":
         head, _, model = model_key(scope_id).partition(":")
-        return f"{entry_name(providers, head)}:{model}"
+        return model_scope(entry_name(providers, head), model)
     return scope_id
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from gateway.accounts.policy import BudgetRule, LimitRule, Policy, Scope
+from gateway.accounts.policy import BudgetRule, LimitRule, Policy, Scope, model_scope
 from gateway.admission.rules import DAY_MS, MINUTE_MS, Charge, Line, Money, Slots, Spending, Unit, Window
 from gateway.calls.sizes import Size
 from usage_contract.event import UsageEvent
@@ -25,7 +25,7 @@ class Share:
         """Whether an attempt uses it up, as the ledger will say too: a fallback is another model."""
         match self.scope:
             case "model":
-                return self.scope_id == f"{event.provider}:{event.model_used}"
+                return self.scope_id == model_scope(event.provider, event.model_used)
             case "provider":
                 return self.scope_id == event.provider
             case _:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from gateway.accounts.price_rows import PriceRow
-from gateway.models import EffectivePrice, model_key
+from gateway.models import EffectivePrice, price_key
 from gateway.parts import Parts
 from gateway.pricing import CONFIG_AMOUNTS, CONFIG_RATES, Price, from_config, to_config
 from gateway.routes.deps import ActorDep, KeyRoute, MasterRoute, PartsDep
@@ -26,17 +26,10 @@ _FIELDS = {*CONFIG_RATES, *CONFIG_AMOUNTS}
 _NOTHING = dict.fromkeys(("input_price_per_million", "output_price_per_million"), Decimal(0))
 
 
-def _normal(name: str) -> str:
-    """`provider:model`; a `/` after the provider means the same."""
-    provider, colon, model = model_key(name.strip()).partition(":")
-    return f"{provider.strip().lower()}{colon}{model.strip()}"
-
-
 def _key(name: str) -> str:
-    key = _normal(name)
-    if not all(key.partition(":")):
+    if not all(price_key({}, name).partition(":")):
         raise ValueError("must be provider:model")
-    return key
+    return name
 
 
 ModelKey = Annotated[Identifier, AfterValidator(_key)]
@@ -94,7 +87,8 @@ class PriceInfo(Amounts):
 @_writers.post("", summary="Set the price of a model", response_model=PriceInfo)
 def set_price(body: SetPrice, parts: PartsDep, actor: ActorDep) -> Response:
     price = {name: amount for name in sorted(_FIELDS) if (amount := getattr(body, name)) is not None}
-    return exact_json(_row(parts.accounts.prices.put(actor, body.model_key, price, body.effective_at)))
+    key = price_key(parts.models.providers, body.model_key)
+    return exact_json(_row(parts.accounts.prices.put(actor, key, price, body.effective_at)))
 
 
 @_readers.get("", summary="What every model costs, by model", response_model=list[PriceInfo])
@@ -107,14 +101,14 @@ async def list_prices(parts: PartsDep, skip: Skip = 0, limit: Limit = 100, as_of
     "/{key:path}/history", summary="Prices that were set for a model, newest first", response_model=list[PriceInfo]
 )
 def list_history(key: PathId, parts: PartsDep, skip: Skip = 0, limit: Limit = 100) -> Response:
-    rows = parts.accounts.prices.rows(_normal(key))
+    rows = parts.accounts.prices.rows(price_key(parts.models.providers, key))
     return exact_json([_row(row) for row in rows[::-1][skip : skip + limit]])
 
 
 @_readers.get("/{key:path}", summary="What a model costs", response_model=PriceInfo)
 async def get_price(key: PathId, parts: PartsDep, as_of: AsOf = None) -> Response:
     at = as_of or datetime.now(UTC)
-    price = parts.models.effective_price(_normal(key), at)
+    price = parts.models.effective_price(key.strip(), at)
     if price is None:
         raise NotFound(f"Pricing for model '{key}' not found")
     return exact_json(_effective(parts, price, at))
@@ -122,7 +116,7 @@ async def get_price(key: PathId, parts: PartsDep, as_of: AsOf = None) -> Respons
 
 @_writers.delete("/{key:path}", summary="Take back a price that was set, or all of a model", status_code=204)
 def delete_price(key: PathId, parts: PartsDep, actor: ActorDep, effective_at: Moment | None = None) -> Response:
-    parts.accounts.prices.remove(actor, _normal(key), effective_at)
+    parts.accounts.prices.remove(actor, price_key(parts.models.providers, key), effective_at)
     return Response(status_code=204)
 
 

@@ -376,6 +376,20 @@ class TestPricing:
                 "Pricing for model 'openai:house/model' not found",
             )
 
+    def test_a_synonym_and_other_letters_mean_the_same_model(self, place: Deployment) -> None:
+        amounts = {"input_price_per_million": 7, "output_price_per_million": 70}
+        stored = made(place, "/v1/pricing", {"model_key": "claude:Claude-Sonnet-4-5", **amounts})
+        assert stored["model_key"] == "anthropic:Claude-Sonnet-4-5"
+        for name in ("claude:claude-sonnet-4-5", "anthropic/CLAUDE-sonnet-4-5", "claude-sonnet-4-5"):
+            found = manage(place, "GET", f"/v1/pricing/{name}").json()
+            assert (found["source"], found["input_price_per_million"]) == ("database", 7), name
+        assert len(manage(place, "GET", "/v1/pricing/claude/claude-sonnet-4-5/history").json()) == 1
+        made(place, "/v1/pricing", {"model_key": "anthropic:claude-sonnet-4-5", **amounts, "price_per_request": 1})
+        listed = manage(place, "GET", "/v1/pricing", limit=1000).json()
+        assert [each["price_per_request"] for each in listed if each["source"] == "database"] == [1]
+        assert manage(place, "DELETE", "/v1/pricing/Claude/claude-SONNET-4-5").status_code == 204
+        assert manage(place, "GET", "/v1/pricing/claude:claude-sonnet-4-5").json()["source"] == "catalogue"
+
     def test_any_valid_key_reads_and_only_the_master_key_writes(self, place: Deployment) -> None:
         assert httpx.get(place.url + "/v1/pricing").status_code == 401
         own = {"Authorization": f"Bearer {place.key}"}

@@ -220,7 +220,7 @@ def test_limits_of_the_configuration(both: tuple[Fleet, Upstream]) -> None:
     assert found == [400, 429]
     listed = {row["id"]: row for row in httpx.get(f"{fleet.url}/v1/limits", headers=MASTER).json()}
     assert (listed["gemini"]["source"], listed["gemini"]["limits"]["requests_per_minute"]) == ("config", 3)
-    limit(fleet, "model", "google:gemini-2.5-pro", requests_per_minute=2)  # the name is another, the model is not
+    limit(fleet, "model", "google:Gemini-2.5-Pro", requests_per_minute=2)  # the name is another, the model is not
     found = [fleet.post(CHAT, chat("gemini:gemini-2.5-pro")).status_code for _ in range(2)]
     assert found == [400, 429]
     got = manage(fleet, "GET", "model", "gemini/gemini-2.5-pro").json()

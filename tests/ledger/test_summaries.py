@@ -120,7 +120,7 @@ def test_a_summary_by_anything(ledger: Engine, events: list[UsageEvent], by: tup
     "wanted",
     [
         UsageFilter(user_id="user-1"),
-        UsageFilter(key_id="key-3", model="gpt-4o-mini-1"),
+        UsageFilter(key_id="key-3", model="GPT-4o-mini-1"),  # letters count in either case
         UsageFilter(provider="openai", user_id="user-2"),
         UsageFilter(session_id="session-2"),
         UsageFilter(kind="lost"),
@@ -137,7 +137,7 @@ def test_filters_that_rollups_know_and_those_they_do_not(
         if wanted.user_id in (None, event.caller.user_id)
         and wanted.key_id in (None, event.caller.key_id)
         and wanted.session_id in (None, event.caller.session_id)
-        and wanted.model in (None, event.model_used)
+        and (wanted.model is None or wanted.model.lower() == event.model_used)
         and wanted.provider in (None, event.provider)
         and wanted.kind in (None, event.kind)
     ]

@@ -23,7 +23,7 @@ def configured(*names: str) -> list[tuple[str, str]]:
 
 
 def test_synonyms_slashes_and_capitals_mean_the_same() -> None:
-    assert configured("claude", "upstage:solar-pro3", "Google/gemini-2.5-pro", "house/org/model:tag", "*") == [
+    assert configured("claude", "upstage:solar-pro3", "Google/gemini-2.5-pro", "house/Org/Model:tag", "*") == [
         ("provider", "anthropic"),
         ("model", "solar:solar-pro3"),
         ("model", "gemini:gemini-2.5-pro"),

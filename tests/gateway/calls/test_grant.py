@@ -171,6 +171,15 @@ async def test_a_free_model_passes_a_budget_that_is_used_up() -> None:
         await place.enter(budget(10**12))
 
 
+async def test_a_model_without_a_price_is_not_free() -> None:
+    place = Place()
+    assert hold_of(await place.enter(budget(10**12), model="nobody-knows")) == 1
+    place.ledger.spent = 10**12
+    for used_up in (budget(10**12, scope_id="u2"), budget(0, scope_id="u3")):
+        with pytest.raises(NotAllowed, match="has exceeded budget limit"):
+            await place.enter(used_up, model="nobody-knows")
+
+
 async def test_a_budget_that_is_only_tracked_asks_nothing() -> None:
     assert lines_of(await Place().enter(budget(None))) == []
 
@@ -181,9 +190,10 @@ async def test_only_events_that_the_ledger_counts_to_a_models_budget_are_charged
     await grant.enter(0)
     grant.note(event("e1", cost_pico=3 * 10**11))
     grant.note(replace(event("e2", cost_pico=9 * 10**11), model_used="other"))
+    grant.note(replace(event("e3", cost_pico=1 * 10**11), model_used="Priced"))
     grant.finish()
     grant.finish()
-    assert place.spent() == [3 * 10**11]
+    assert place.spent() == [4 * 10**11]
 
 
 async def test_a_ledger_that_is_away_is_not_the_callers_fault() -> None:
