@@ -15,12 +15,15 @@ from ledger.uuid7 import event_time_us
 
 _EVENT = usage_events.c
 _IDS_AT_ONCE: Final = 500
+_MOST_MS: Final = 30_000  # a call waits for the answer, and a lock that is never given back must not keep the thread
 
 
 def spent(engine: Engine, wanted: UsageFilter, events: Callable[[], Collection[str]]) -> tuple[int, set[str]]:
     """Pico-dollars of the rows, and those of `events` that are stored. `events` is called after the sum was taken, in
     its view: what settles meanwhile is told as not stored, and is not in the sum either."""
     with reading(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {_MOST_MS}")
         cost = totals_on(connection, wanted).cost_pico
         return cost, _stored(connection, events())
 

@@ -9,7 +9,7 @@
 --   :told       gateways that have told so in this epoch
 --   :h:GATEWAY  hash of its open calls: hold id -> packed list of {kind, id, amount, step_ms, step}
 --   :w:ID       hash of a window: step -> amount, and 'sum'    :s:ID  count of calls in flight
---   :m:ID       hash of a budget: base, pending, held, version, begun_at, based_at
+--   :m:ID       hash of a budget: base, pending, held, version (of the base), begun_at, based_at
 --   :u:ID       hash of a budget's events that are not in its base: event id -> amount
 -- Numbers in Lua are doubles: exact to 2^53, which is 9007 dollars in pico-dollars. So amounts of money are decimal
 -- text everywhere and are reckoned in two parts, whole dollars and pico-dollars below one.
@@ -121,9 +121,25 @@ local function give_back(list)
   end
 end
 
+local function correct(taken, actual)
+  local key, step = P .. ':w:' .. taken[2], math.floor(now / taken[4])
+  slide(key, step)
+  if actual > taken[3] then
+    put(key, step, actual - taken[3], taken[4])
+  elseif actual < taken[3] and call('HEXISTS', key, string.format('%.0f', taken[5])) == 1 then
+    put(key, taken[5], actual - taken[3], taken[4])
+  end
+end
+
+-- Nobody knows what these calls have used: no limit keeps its callers out for it.
 local function void(name)
-  local holds = call('HVALS', P .. ':h:' .. name)
-  for _, packed in ipairs(holds) do give_back(cmsgpack.unpack(packed)) end
+  for _, packed in ipairs(call('HVALS', P .. ':h:' .. name)) do
+    local list = cmsgpack.unpack(packed)
+    give_back(list)
+    for _, taken in ipairs(list) do
+      if taken[1] == 'window' then correct(taken, 0) end
+    end
+  end
   call('DEL', P .. ':h:' .. name)
 end
 
@@ -213,51 +229,48 @@ local function admit(hold_id, lines)
   return {code, worst, wait, readings}
 end
 
-local function correct(taken, actual)
-  local key, step = P .. ':w:' .. taken[2], math.floor(now / taken[4])
-  slide(key, step)
-  if actual > taken[3] then
-    put(key, step, actual - taken[3], taken[4])
-  elseif actual < taken[3] and call('HEXISTS', key, string.format('%.0f', taken[5])) == 1 then
-    put(key, taken[5], actual - taken[3], taken[4])
+-- `part`: the ids of those lines that are given back; without it all are. False: the call is not held here.
+local function leave(hold_id, used, part)
+  local packed = call('HGET', P .. ':h:' .. gateway, hold_id)
+  if not packed then return false end
+  local gone, stays, named, at = {}, {}, {}, 0
+  for _, id in ipairs(part or {}) do named[id] = true end
+  for _, taken in ipairs(cmsgpack.unpack(packed)) do
+    table.insert((named[taken[2]] or not part) and gone or stays, taken)
   end
+  if #stays > 0 then
+    call('HSET', P .. ':h:' .. gateway, hold_id, cmsgpack.pack(stays))
+  else
+    call('HDEL', P .. ':h:' .. gateway, hold_id)
+  end
+  give_back(gone)
+  for _, taken in ipairs(gone) do
+    if taken[1] == 'window' then
+      at = at + 1
+      if used[at] then correct(taken, used[at]) end
+    end
+  end
+  return true
 end
 
--- `part`: the ids of those lines that are given back; without it all are.
 local function finish(hold_id, used, charges, part)
-  local packed = call('HGET', P .. ':h:' .. gateway, hold_id)
-  if packed then
-    local gone, stays, named, at = {}, {}, {}, 0
-    for _, id in ipairs(part or {}) do named[id] = true end
-    for _, taken in ipairs(cmsgpack.unpack(packed)) do
-      table.insert((named[taken[2]] or not part) and gone or stays, taken)
-    end
-    if #stays > 0 then
-      call('HSET', P .. ':h:' .. gateway, hold_id, cmsgpack.pack(stays))
-    else
-      call('HDEL', P .. ':h:' .. gateway, hold_id)
-    end
-    give_back(gone)
-    for _, taken in ipairs(gone) do
-      if taken[1] == 'window' then
-        at = at + 1
-        if used[at] then correct(taken, used[at]) end
-      end
-    end
-  end
+  leave(hold_id, used, part)
   for _, each in ipairs(charges) do charge(each[1], each[2], each[3]) end
   return true
 end
 
--- 0: its base is younger than `min_age` ms, or somebody else is asking the ledger just now.
+-- The version of its base: whoever comes back first from the ledger may replace it. 0: it is younger than `min_age` ms,
+-- or somebody else is asking the ledger just now.
 local function begin(id, min_age)
   local key = P .. ':m:' .. id
   local found = call('HMGET', key, 'base', 'based_at', 'begun_at')
   if found[1] and now - tonumber(found[2]) < min_age then return 0 end
   if found[3] and now - tonumber(found[3]) < 2000 then return 0 end
   call('HSET', key, 'begun_at', string.format('%.0f', now))
+  -- It begins with a number that no one has from before Redis was emptied.
+  call('HSETNX', key, 'version', string.format('%.0f', now))
   call('PEXPIRE', key, KEEP)
-  return call('HINCRBY', key, 'version', 1)
+  return tonumber(call('HGET', key, 'version'))
 end
 
 local function rebase(id, version, base, stored)
@@ -271,6 +284,7 @@ local function rebase(id, version, base, stored)
     end
   end
   call('HSET', key, 'base', base, 'based_at', string.format('%.0f', now))
+  call('HINCRBY', key, 'version', 1)
   call('HDEL', key, 'begun_at')
   call('PEXPIRE', key, KEEP)
   return true
@@ -297,8 +311,10 @@ if what == 'batch' then
   return cmsgpack.pack({'ok', now, answers})
 end
 
--- join: input is {new epoch, peers, holds, charges, windows, charges not told yet, windows since the last answer}. All
--- charges and windows are for an epoch that has not heard of this gateway: what it has heard may be in a base already.
+-- join: input is {new epoch, peers, holds, charges, windows, charges not told yet, windows of calls that were let in and
+-- have ended without Redis, ends not told yet}. All charges and windows are for an epoch that has not heard of this
+-- gateway: what it has heard may be in a base already. An end is {hold id, used, part or false, what it has used of
+-- windows}; the last only counts if others have taken this gateway for dead and given its calls back.
 local known = call('GET', P .. ':epoch')
 if not known then
   known = input[1]
@@ -306,13 +322,21 @@ if not known then
   for _, peer in ipairs(input[2]) do call('ZADD', P .. ':awaited', now, peer) end
 end
 call('ZREM', P .. ':awaited', gateway)
+local first, lived = call('SADD', P .. ':told', gateway) == 1, call('ZSCORE', P .. ':live', gateway)
+for _, each in ipairs(input[8]) do
+  if not leave(each[1], each[2], each[3]) and not lived and not first then
+    for _, used in ipairs(each[4]) do put(P .. ':w:' .. used[1], used[2], used[3], used[4]) end
+  end
+end
 void(gateway)
 beat()
 for _, each in ipairs(input[3]) do
   call('HSET', P .. ':h:' .. gateway, each[1], cmsgpack.pack(each[2]))
-  for _, taken in ipairs(each[2]) do take(taken) end
+  for _, taken in ipairs(each[2]) do
+    take(taken)
+    if taken[1] == 'window' and not first then put(P .. ':w:' .. taken[2], taken[5], taken[3], taken[4]) end
+  end
 end
-local first = call('SADD', P .. ':told', gateway) == 1
 for _, each in ipairs(first and input[4] or input[6]) do charge(each[1], each[2], each[3]) end
 for _, each in ipairs(first and input[5] or input[7]) do put(P .. ':w:' .. each[1], each[2], each[3], each[4]) end
 return cmsgpack.pack({rebuilding() and 'rebuilding' or 'ok', now, {known}})

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -18,7 +18,8 @@ WAIT_SECONDS: Final = 2.0
 _LOOK_AGAIN_SECONDS: Final = 0.03  # for what other gateways release
 _RECONCILE_SECONDS: Final = 10.0
 _FRESH_MS: Final = 5000
-_AT_ONCE: Final = 50
+_AT_ONCE: Final = 100
+_TOGETHER: Final = 2  # threads and connections that looks into the ledger may take
 _TRACKED: Final = 100_000
 
 # In one view of the ledger: pico-dollars that these rows cost, and which of the events (asked for after that sum was
@@ -75,11 +76,13 @@ class _Queue:
 
 @dataclass(slots=True)
 class _Tracked:
-    """A budget that is in use here. `used`: since the ledger was last asked."""
+    """A budget that is in use here. `used`: since the ledger was last asked. `anew`: the base must be younger than
+    whatever is known now."""
 
     money: Money
     due: float
     used: bool = True
+    anew: bool = False
 
 
 class Desk:
@@ -126,15 +129,8 @@ class Desk:
                     queue.freed.set()
 
     async def run(self) -> None:
-        """Until cancelled: what happens once a second."""
-        while True:
-            try:
-                await self._counter.turn()
-                await self._reconcile()
-            except Exception:
-                # Without this task budgets would drift from the ledger: log the cause and go on.
-                log.exception("keeping limits and budgets failed in an unforeseen way")
-            await asyncio.sleep(1.0)
+        """Until cancelled: what happens once a second. A ledger that hangs keeps nobody from hearing of us."""
+        await asyncio.gather(_again_and_again(self._counter.turn), _again_and_again(self._reconcile))
 
     async def close(self) -> None:
         await self._counter.close()
@@ -224,23 +220,42 @@ class Desk:
             known.money, known.used = money, True
 
     async def _reconcile(self) -> None:
-        """Ask the ledger about budgets in use, now and then and once after their last use."""
+        """Ask the ledger about budgets in use, now and then and once after their last use; who has waited longest comes
+        first."""
         if self._counter.trouble is not None:
             return
         now = asyncio.get_running_loop().time()
-        min_age_ms = _FRESH_MS
         if self._counter.joined != self._joined:
             # What was told may hold events that the ledger had meanwhile.
-            self._joined, min_age_ms = self._counter.joined, 0
+            self._joined = self._counter.joined
             for tracked in self._tracked.values():
-                tracked.due, tracked.used = now, True
-        for tracked in [each for each in self._tracked.values() if each.due <= now][:_AT_ONCE]:
+                tracked.due, tracked.used, tracked.anew = now, True, True
+        due = sorted((each for each in self._tracked.values() if each.due <= now), key=lambda each: each.due)
+        waiting = iter(due[:_AT_ONCE])
+        await asyncio.gather(*(self._look_at(waiting) for _ in range(_TOGETHER)))
+
+    async def _look_at(self, waiting: Iterator[_Tracked]) -> None:
+        """Until none waits, or the ledger is away."""
+        for tracked in waiting:
             if not tracked.used:
                 self._tracked.pop(tracked.money.id, None)
                 continue
-            tracked.used, tracked.due = False, now + _RECONCILE_SECONDS
+            anew = tracked.anew
+            tracked.used, tracked.anew = False, False
+            tracked.due = asyncio.get_running_loop().time() + _RECONCILE_SECONDS
             try:
-                await self._load(tracked.money, min_age_ms)
+                await self._load(tracked.money, 0 if anew else _FRESH_MS)
             except LedgerAway:
-                tracked.used = True
+                tracked.used, tracked.anew = True, anew
                 return
+
+
+async def _again_and_again(work: Callable[[], Awaitable[None]]) -> None:
+    """Once a second, until cancelled."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            # Without these tasks budgets would drift from the ledger: log the cause and go on.
+            log.exception("keeping limits and budgets failed in an unforeseen way")
+        await asyncio.sleep(1.0)

@@ -13,7 +13,7 @@ import asyncio
 import logging
 import secrets
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -66,11 +66,12 @@ class _Question:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What was last known of a line: left for all, used by this gateway, and when."""
+    """What was last known of a line: left for all, used by this gateway, and when; of a budget, what is spent."""
 
     left: int
     own: int
     at_ms: int
+    spent: int = 0
 
 
 class InRedis:
@@ -104,7 +105,7 @@ class InRedis:
         self._timeout = timeout
         self._gateway = gateway
         self._replicas = replicas
-        self._alone = alone
+        self._by_itself = alone
         self._lease_ms = round(lease_seconds * 1000)
         self._unconfirmed_from = unconfirmed_from
         self._wall = clock
@@ -118,7 +119,11 @@ class InRedis:
         self._peers: list[str] = [gateway]
         self._seen: OrderedDict[str, _Seen] = OrderedDict()
         self._based: set[str] = set()  # budgets whose share of this gateway has been worked out
+        self._alone: set[str] = set()  # open calls that were let in without Redis
+        self._telling: set[str] = set()  # those of them that it is being told of just now
         self._alone_windows: dict[tuple[str, int, int], int] = {}  # window, length of a step, step: amount
+        # Ends that Redis has not confirmed to have, in order, each with what the call has used of windows.
+        self._unended: dict[_Question, list[list[Any]]] = {}
         # Charges that Redis has not confirmed to have, by budget and event.
         self._untold: set[tuple[str, str]] = set()
         self._segments: deque[tuple[int, Charge]] = deque()
@@ -152,12 +157,20 @@ class InRedis:
     ) -> None:
         if not charges and hold_id not in self._own.open.get(self._gateway, {}):
             return  # it has nothing to give back
+        windows = self._used_of_windows(hold_id, used, part)
         self._own.finish(self._now(), self._gateway, hold_id, used, charges, part)
         self._segments.extend((segment, charge) for charge in charges)
         self._untold.update((each.money_id, each.event_id) for each in charges)
         sums = [[each.money_id, each.event_id, str(each.amount)] for each in charges]
         given_back = [] if part is None else [list(part)]
-        self._put(_Question(["f", hold_id, list(used), sums, *given_back], None))
+        question = _Question(["f", hold_id, list(used), sums, *given_back], None)
+        if hold_id in self._alone and hold_id not in self._telling:
+            self._add_alone(windows)
+        else:
+            self._unended[question] = windows
+        if hold_id not in self._own.open.get(self._gateway, {}):
+            self._alone.discard(hold_id)
+        self._put(question)
 
     async def begin(self, money: Money, min_age_ms: int) -> int:
         version = await self._answered(["b", money.id, min_age_ms])
@@ -172,7 +185,9 @@ class InRedis:
             state = self._own.moneys.setdefault(money.id, MoneyState())
             for event_id in stored:
                 state.confirm(event_id)
-            self._share(money, state, money.capacity - base - state.pending - state.held)
+            left = money.capacity - base - state.pending - state.held
+            self._seen[money.id] = _Seen(left, 0, self._now(), base + state.pending)
+            self._share(money, state, left)
 
     async def turn(self) -> None:
         """Say that this gateway lives, learn who else does, forget what the ledger has."""
@@ -279,16 +294,31 @@ class InRedis:
             for step, amount in state.steps.items()
         ]
         untold = [each for each in charges if (each[0], each[1]) in self._untold]
-        alone = [[name, step, amount, step_ms] for (name, step_ms, step), amount in self._alone_windows.items()]
-        told = [secrets.token_hex(8), self._peers, holds, charges, windows, untold, alone]
+        let_in = dict(self._alone_windows)
+        alone = [[name, step, amount, step_ms] for (name, step_ms, step), amount in let_in.items()]
+        unended = list(self._unended)
+        ends = [
+            [each.packed[1], each.packed[2], each.packed[4] if len(each.packed) > 4 else False, self._unended[each]]
+            for each in unended
+        ]
+        told = [secrets.token_hex(8), self._peers, holds, charges, windows, untold, alone, ends]
+        self._telling = {hold_id for hold_id, _ in holds if hold_id in self._alone}
         try:
             word, now, (epoch,) = await self._ask("join", told)
         except RedisAway as error:
             self._lost(str(error))
+            for each in [each for each in self._unended if each.packed[1] in self._telling]:
+                self._add_alone(self._unended.pop(each))
             return False
+        finally:
+            self._telling = set()
         self._epoch = _text(epoch)
         self._ahead_ms = now - self._wall()
-        self._alone_windows.clear()
+        self._alone.difference_update(hold_id for hold_id, _ in holds)
+        for key in let_in.keys() & self._alone_windows.keys():
+            self._alone_windows[key] -= let_in[key]
+        for each in unended:
+            del self._unended[each]
         self._untold.difference_update((money_id, event_id) for money_id, event_id, _ in untold)
         if _text(word) != "ok":
             self._trouble = "redis: limits and budgets are being rebuilt"
@@ -311,6 +341,7 @@ class InRedis:
     def _hand_out(self, batch: list[_Question], answers: list[Any]) -> None:
         for question, answer in zip(batch, answers, strict=True):
             if question.packed[0] == "f":
+                self._unended.pop(question, None)
                 self._untold.difference_update((money_id, event_id) for money_id, event_id, _ in question.packed[3])
             if question.demand is not None:
                 verdict = _verdict(question.demand, answer)
@@ -332,7 +363,7 @@ class InRedis:
                 case Money():
                     if verdict.code == "unknown":
                         continue
-                    seen = _Seen(line.capacity - reading.spent - reading.held, 0, now)
+                    seen = _Seen(line.capacity - reading.spent - reading.held, 0, now, reading.spent)
             self._seen[line.id] = seen
         while len(self._seen) > _SEEN:
             self._seen.popitem(last=False)
@@ -346,32 +377,49 @@ class InRedis:
 
     def _verdict_alone(self, demand: Demand) -> Verdict:
         now = self._now()
-        if not self._alone:
+        if not self._by_itself:
             return Verdict("share", 0, 1000, tuple(Reading() for _ in demand.lines))
         lines = tuple(self._own_share(line, now) for line in demand.lines)
         new = demand.hold_id not in self._own.open.get(self._gateway, {})
         verdict = self._own.admit(now, self._gateway, Demand(demand.hold_id, lines))
         if verdict.code == "spent":
-            seen = self._seen.get(demand.lines[verdict.line].id)
-            if seen is None or seen.left > 0:
+            money = lines[verdict.line]
+            seen = self._seen.get(money.id)
+            if seen is None or (isinstance(money, Money) and seen.spent + money.least <= money.capacity):
                 verdict = replace(verdict, code="share", retry_ms=1000)
         if verdict.code == "ok" and new:
-            for line in lines:
-                if isinstance(line, Window):
-                    key = (line.id, line.step_ms, now // line.step_ms)
-                    self._alone_windows[key] = self._alone_windows.get(key, 0) + line.amount
+            self._alone.add(demand.hold_id)
+            requests = [line for line in lines if isinstance(line, Window) and line.unit == "requests"]
+            self._add_alone([each.id, now // each.step_ms, each.amount, each.step_ms] for each in requests)
+            if demand.hold_id not in self._own.open.get(self._gateway, {}):
+                self._alone.discard(demand.hold_id)  # it has nothing to end
         return verdict
 
+    def _add_alone(self, windows: Iterable[list[Any]]) -> None:
+        for name, step, amount, step_ms in windows:
+            key = (name, step_ms, step)
+            self._alone_windows[key] = self._alone_windows.get(key, 0) + amount
+
+    def _used_of_windows(self, hold_id: str, used: Sequence[int], part: Collection[str] | None) -> list[list[Any]]:
+        """Of an open call that ends: window, step, amount, length of a step."""
+        taken = [
+            each
+            for each in self._own.open.get(self._gateway, {}).get(hold_id, ())
+            if each.kind == "window" and (part is None or each.id in part)
+        ]
+        return [[each.id, each.step, amount, each.step_ms] for each, amount in zip(taken, used, strict=False)]
+
     def _own_share(self, line: Line, now: int) -> Line:
-        """The line with what this gateway may hand out of it by itself. Limits, unlike money, allow at least one."""
+        """The line with what this gateway may hand out of it by itself. Limits, unlike money, allow at least one. Who
+        wants more tokens than that waits for an empty window, not for Redis."""
         replicas = self._replicas or max(1, len(self._peers))
         seen = self._seen.get(line.id)
         match line:
             case Window():
-                share = line.capacity // replicas
+                own, part = 0, line.capacity // replicas
                 if seen is not None and now - seen.at_ms < line.period_ms:
-                    share = seen.own + seen.left // replicas
-                return replace(line, capacity=max(line.amount, share) if share == 0 else share)
+                    own, part = seen.own, seen.left // replicas
+                return replace(line, capacity=max(1, own + part), amount=min(line.amount, max(1, part)))
             case Slots():
                 share = line.capacity // replicas if seen is None else seen.own + seen.left // replicas
                 return replace(line, capacity=max(1, share))

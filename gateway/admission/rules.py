@@ -5,8 +5,8 @@ Windows slide in steps of a 120th of their period: a step leaves as a whole, so 
 holds more than the capacity. Money is whole pico-dollars.
 
 What is known to be spent of a budget is its `base`, which the ledger says, and the amounts of events that are not in
-that base yet (`unconfirmed`, by event id). A hold stands for what an open call may cost. Holds and slots belong to a
-gateway: when it has not been heard of for the lease, they are void.
+that base yet (`unconfirmed`, by event id). A hold stands for what an open call may cost. Holds, slots and reserved
+tokens belong to a gateway: when it has not been heard of for the lease, they are void.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ class MoneyState:
     unconfirmed: dict[str, int] = field(default_factory=dict)
     pending: int = 0  # the sum of `unconfirmed`
     held: int = 0
-    version: int = 0
+    version: int = 1  # of the base
 
     @property
     def spent(self) -> int:
@@ -186,12 +186,15 @@ class Book:
         self.live: dict[str, int] = {}
 
     def beat(self, now_ms: int, gateway: str) -> None:
-        """The gateway lives. Those that have not been heard of for the lease lose their holds and slots."""
+        """The gateway lives. Those that have not been heard of for the lease lose what their open calls hold."""
         self.live[gateway] = now_ms
         for name in [name for name, seen in self.live.items() if seen < now_ms - self.lease_ms]:
             del self.live[name]
             for taken in self.open.pop(name, {}).values():
                 self._give_back(taken)
+                for each in taken:
+                    if each.kind == "window":
+                        self._correct(now_ms, each, 0)
 
     def admit(self, now_ms: int, gateway: str, demand: Demand) -> Verdict:
         """All lines or none. A call that is already in is simply told so again."""
@@ -252,10 +255,8 @@ class Book:
             self.moneys.setdefault(charge.money_id, MoneyState()).charge(charge.event_id, charge.amount)
 
     def begin(self, money_id: str) -> int:
-        """Somebody goes to ask the ledger. Only the last one to begin may `rebase`."""
-        money = self.moneys.setdefault(money_id, MoneyState())
-        money.version += 1
-        return money.version
+        """Somebody goes to ask the ledger. Whoever is back first may `rebase`: what the others saw may be older."""
+        return self.moneys.setdefault(money_id, MoneyState()).version
 
     def unconfirmed(self, money_id: str) -> list[str]:
         money = self.moneys.get(money_id)
@@ -265,6 +266,7 @@ class Book:
         """What the ledger says, and which of the unconfirmed events are in it."""
         money = self.moneys.setdefault(money_id, MoneyState())
         if money.version == version:
+            money.version += 1
             money.base = base
             for event_id in stored:
                 money.confirm(event_id)

@@ -36,7 +36,7 @@ class RedisBook:
 
     def join(self, gateway: str, *, peers: tuple[str, ...] = (), holds: Any = (), charges: Any = ()) -> str:
         word, _, (epoch,) = self.ask(
-            "join", gateway, ["e", list(peers), list(holds), list(charges), [], list(charges), []]
+            "join", gateway, ["e", list(peers), list(holds), list(charges), [], list(charges), [], []]
         )
         self._epoch = epoch
         return str(word)

@@ -224,7 +224,7 @@ class Balance(RuleBasedStateMachine):
         self.ledger: dict[str, int] = {}
         self.counted: dict[str, int] = {}  # what the last look into the ledger saw
         self.looks: list[tuple[int, list[int], dict[str, int]]] = []  # begun and not ended, with their numbers
-        self.begun = 0
+        self.based = 0  # how often a look was taken for what is spent
         self.ended: list[tuple[str, str, Charge | None]] = []
         self.late = 0  # cost of ends that were told again after the ledger had them: until the next look
         self.made = 0
@@ -428,16 +428,16 @@ class Balance(RuleBasedStateMachine):
     def _begin(self, name: str) -> None:
         versions = [side.begin(name) for side in self.sides]
         assert all(versions)
-        self.begun += 1
-        self.looks.append((self.begun, versions, dict(self.ledger)))
+        self.looks.append((self.based, versions, dict(self.ledger)))
 
     def _rebase(self, name: str, place: int) -> None:
-        """Only the last one to begin counts, whoever ends when."""
+        """The first one to end counts, of those that began since the last that counted."""
         number, versions, seen = self.looks.pop(place)
         stored = [event_id for event_id in self._unconfirmed(name) if event_id in seen]
         for side, version in zip(self.sides, versions, strict=True):
             side.rebase(name, version, sum(seen.values()), stored)
-        if number == self.begun:
+        if number == self.based:
+            self.based += 1
             self.counted = seen
             self.late = 0
 

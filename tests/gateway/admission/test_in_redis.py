@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ import pytest
 from gateway.admission.desk import Desk, LedgerAway
 from gateway.admission.in_memory import InMemory
 from gateway.admission.in_redis import InRedis
-from gateway.admission.rules import MINUTE_MS, Charge, Demand, Line, Money, Slots, Spending, Window
+from gateway.admission.rules import DAY_MS, MINUTE_MS, Charge, Demand, Line, Money, Slots, Spending, Window
 from tests.services import Server
 
 SPENDING = Spending("user", "u", datetime(2026, 1, 1, tzinfo=UTC))
@@ -25,9 +26,12 @@ class Ledger:
         self.events: dict[str, int] = {}
         self.away = False
         self.asked = 0
+        self.answers = threading.Event()
+        self.answers.set()
 
     def spent(self, spending: Spending, events: Callable[[], Collection[str]]) -> tuple[int, Collection[str]]:
         self.asked += 1
+        self.answers.wait()
         if self.away:
             raise OSError("away")
         stored = dict(self.events)
@@ -193,6 +197,71 @@ async def test_without_redis_each_hands_out_its_part_of_what_was_left(redis_serv
         assert {code for each in spent for code in each} <= {"ok", "holds", "share"}
         redis_server.start()
         await eventually(lambda: all(desk.trouble is None for desk in three))
+
+
+def tokens(amount: int) -> Window:
+    return Window("t", 1000, DAY_MS, amount, "tokens")
+
+
+async def test_tokens_of_calls_that_end_while_redis_is_away_are_corrected(redis_server: Server) -> None:
+    async with desks(redis_server.url, 1, Ledger()) as (desk,):
+        shared = [demand(number, tokens(100)) for number in range(5)]
+        for each in shared:
+            assert (await desk.admit(each)).code == "ok"
+        redis_server.pause()
+        alone = [demand(f"alone{number}", tokens(100)) for number in range(2)]
+        for each in alone:
+            assert (await desk.admit(each)).code == "ok"
+        for each in (*shared[1:], alone[0]):
+            desk.finish(each, [10], [], 0)
+        redis_server.resume()
+        await eventually(lambda: desk.trouble is None)
+        # Five ended with 10, two are open with 100.
+        assert (await desk.admit(demand("next", tokens(1)))).readings[0].left == 1000 - 50 - 200 - 1
+        desk.finish(shared[0], [10], [], 0)
+        desk.finish(alone[1], [10], [], 0)
+        assert (await desk.admit(demand("last", tokens(1)))).readings[0].left == 1000 - 70 - 2
+
+
+async def test_without_redis_a_call_may_take_more_tokens_than_the_share(redis_server: Server) -> None:
+    async with desks(redis_server.url, 1, Ledger(), replicas=4) as (desk,):
+        redis_server.kill()
+        large = demand("large", tokens(600))
+        assert (await desk.admit(large)).code == "ok"
+        assert (await desk.admit(demand("more", tokens(600)))).code == "rate"
+        desk.finish(large, [20], [], 0)
+        assert (await desk.admit(demand("again", tokens(200)))).code == "ok"
+
+
+async def test_without_redis_money_that_is_only_held_is_not_spent(redis_server: Server) -> None:
+    async with desks(redis_server.url, 2, Ledger()) as two:
+        held = demand("held", money(100, 100))
+        assert (await two[0].admit(held)).code == "ok"
+        assert (await two[1]._counter.admit(demand("known", money(100, 1)))).code == "holds"
+        redis_server.pause()
+        assert (await two[1].admit(demand("first", money(100, 1)))).code == "share"
+        redis_server.resume()
+        await eventually(lambda: all(desk.trouble is None for desk in two))
+        two[0].finish(held, [], [Charge("m", "e", 100)], 0)
+        assert (await two[0].admit(demand("late", money(100, 1)))).code == "spent"
+        assert (await two[1].admit(demand("known", money(100, 1)))).code == "spent"
+        redis_server.pause()
+        assert (await two[1].admit(demand("second", money(100, 1)))).code == "spent"
+        redis_server.resume()
+
+
+async def test_a_ledger_that_hangs_keeps_nobody_from_hearing_of_a_gateway(redis_url: str) -> None:
+    ledger = Ledger()
+    async with desks(redis_url, 1, ledger) as (desk,):
+        assert (await desk.admit(demand("a", money(100, 1)))).code == "ok"
+        counter = desk._counter
+        assert isinstance(counter, InRedis)
+        ledger.answers.clear()
+        await counter._client.hdel("{tollgate:admission}:m:m", "base")
+        await eventually(lambda: ledger.asked == 2)
+        heard = counter._peers
+        await eventually(lambda: counter._peers is not heard)
+        ledger.answers.set()
 
 
 async def test_without_redis_and_by_setting_everything_is_refused(redis_server: Server) -> None:

@@ -108,8 +108,10 @@ def test_a_budget_nobody_has_looked_up_is_unknown() -> None:
 def test_holds_of_a_silent_gateway_are_void() -> None:
     book = book_with(0)
     book.beat(START, "dead")
-    book.admit(START, "dead", Demand("a", (money(100, 60), Slots("s", 1))))
+    tokens = Window("t", 100, MINUTE_MS, 60, "tokens")
+    book.admit(START, "dead", Demand("a", (money(100, 60), Slots("s", 1), tokens)))
     book.beat(START + 30_001, GATEWAY)
+    assert book.used(START + 30_001, tokens) == 0
     assert (book.moneys["m"].held, book.slots) == (0, {})
 
 
