@@ -76,6 +76,7 @@ from gateway.surfaces import LLM_SERVER, SURFACES
 from gateway.upstream import Upstream
 from ledger.engine import make_engine
 from ledger.queries import receipts
+from ledger.threads import in_thread
 from wire.errors import GatewayError, Unauthenticated
 
 # At the end. A stack's replica may never come back, so it waits for its receipts; here, the next start takes over.
@@ -223,17 +224,18 @@ class _Machine:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._background.stop()
+        # Before anything that asks a database, which may not answer.
+        await self._shipper.ship_all(self._ship_seconds)
+        await self._shipper.close()
+        await in_thread(self._spool.close)
         await self.parts.accounts.stop()
         await self._desk.close()
         await self._objects.settle()
-        await self._shipper.ship_all(self._ship_seconds)
-        await self._shipper.close()
-        await asyncio.to_thread(self._spool.close)
         await self._upstream.close()
 
 
 def _receipt_reader(ledger: Engine) -> ReceiptReader:
-    return lambda producer, first: asyncio.to_thread(receipts, ledger, producer, first_segment=first)
+    return lambda producer, first: in_thread(receipts, ledger, producer, first_segment=first)
 
 
 def _counter(settings: Settings, spool: Spool) -> InMemory | InRedis:

@@ -21,6 +21,7 @@ from wire.errors import NotFound, NotReady
 _log = logging.getLogger(__name__)
 _REMEMBERED = 50_000
 _MAX_ID = 255
+_SETTLE_SECONDS = 5.0
 _LOOKS, _PAUSE = 5, 0.1  # another process may be about to write it
 
 
@@ -58,8 +59,9 @@ class ProviderObjects:
         raise NotFound(f"{param} '{object_id[:100]}' not found", param=param)
 
     async def settle(self) -> None:
-        """Wait until everything noted is written (before the process ends)."""
-        await asyncio.gather(*self._writing)
+        """Wait a moment until everything noted is written (before the process ends)."""
+        if self._writing:
+            await asyncio.wait(self._writing, timeout=_SETTLE_SECONDS)
 
     def _remember(self, object_id: str, user_id: str, provider: str) -> None:
         self._seen[object_id, user_id] = provider

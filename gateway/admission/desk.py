@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from gateway.admission.rules import Charge, Demand, Money, Spending, Verdict
+from ledger.threads import in_thread
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +156,11 @@ class Desk:
             task = asyncio.create_task(self._load(money, 0))
             self._loading[money.id] = task
             task.add_done_callback(lambda done: self._loaded(money, done))
-        await asyncio.shield(task)
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await asyncio.shield(task)
+        except TimeoutError as error:
+            raise LedgerAway from error
 
     def _loaded(self, money: Money, done: asyncio.Task[None]) -> None:
         del self._loading[money.id]
@@ -173,7 +178,7 @@ class Desk:
             return asyncio.run_coroutine_threadsafe(self._counter.unconfirmed(money), loop).result(WAIT_SECONDS)
 
         try:
-            base, stored = await asyncio.to_thread(self._spent, money.spending, unconfirmed)
+            base, stored = await in_thread(self._spent, money.spending, unconfirmed)
         except Exception as error:
             # Whatever a database raises.
             log.warning("the ledger does not say what is spent: %s", type(error).__name__)

@@ -3,6 +3,9 @@
 Recovery only adds: torn tails are cut, open segments sealed, and an intent without an outcome becomes a `lost` event,
 priced by its estimate, under the intent's own id. Whoever dies in the middle of it leaves a folder that the next one
 recovers the same way.
+
+A disk that is full must not keep what would free it: segments are shipped and released whether or not there is room for
+seals and `lost` events, but for those whose open intents have no event yet.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -35,16 +39,22 @@ _intent: Final = msgspec.json.Decoder(Intent).decode
 class Adopted:
     """A dead producer's folder, held and recovered. Read like a spool that nobody writes any more."""
 
-    def __init__(self, folder: Path, lock: int, sealed: dict[int, Sealed], lost: int) -> None:
+    def __init__(self, folder: Path, lock: int, sealed: dict[int, Sealed], open_intents: dict[str, _Open]) -> None:
         self.folder = folder
         self.producer = folder.name
-        self.lost = lost  # attempts whose outcome nobody knows; rows of them were added here
         self._lock = lock
         self._sealed = sealed
+        self._open = open_intents
+        self._next = max(sealed, default=0) + 1
 
     @property
     def bytes_used(self) -> int:
         return sum(each.size for each in self._sealed.values())
+
+    @property
+    def open(self) -> int:
+        """Intents that have no event yet."""
+        return len(self._open)
 
     def sealed(self) -> dict[int, Sealed]:
         return dict(self._sealed)
@@ -52,14 +62,36 @@ class Adopted:
     def durable_end(self, segment: int) -> int:
         return self._sealed[segment].size
 
+    def settle(self) -> int:
+        """Write the `lost` events that are not written yet; their number: attempts whose outcome nobody knows. Raises
+        OSError, none of them then being there."""
+        if not self._open:
+            return 0
+        sealed = _write_lost(self.folder, self._next, [each.payload for each in self._open.values()])
+        self._open.clear()
+        if sealed is None:
+            return 0
+        self._sealed[self._next] = sealed
+        return sealed.events
+
     def release(self, segment: int) -> None:
-        """Delete a segment whose events are all safe; ascending order. Raises OSError."""
+        """Delete a segment whose events are all safe; ascending order where that can be. Raises OSError."""
+        if any(each.segment == segment for each in self._open.values()):
+            raise OSError("calls that it began have no `lost` events yet")
         segment_path(self.folder, segment).unlink(missing_ok=True)
         self._sealed.pop(segment, None)
 
     def close(self) -> None:
         """Let go of the folder: gone if it is empty, else for the next who looks."""
         remove(self.folder, self._lock)
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """An intent without an event, and the segment that holds it."""
+
+    segment: int
+    payload: bytes
 
 
 @dataclass(slots=True)
@@ -72,20 +104,20 @@ class _Found:
 
 
 def adopt(folder: Path) -> Adopted | None:
-    """Hold and recover a folder that nobody holds; None when someone does. Raises OSError when the disk refuses; the
-    folder is then let go of, as it is."""
+    """Hold and recover a folder that nobody holds; None when someone does. `settle` it then, and again until there is
+    room. Raises OSError when it cannot be read; the folder is then let go of, as it is."""
     lock = claim(folder)
     if lock is None:
         return None
     try:
-        sealed, lost = _recover(folder)
+        found = Adopted(folder, lock, *_recover(folder))
     except BaseException:
         os.close(lock)
         raise
-    if sealed:
+    if sealed := found.sealed():
         events = sum(each.events for each in sealed.values())
-        log.warning("adopted the spool of a gateway that died: %d events, %d calls lost with it", events, lost)
-    return Adopted(folder, lock, sealed, lost)
+        log.warning("adopted the spool of a gateway that died: %d events, %d calls lost with it", events, found.open)
+    return found
 
 
 def producers(root: Path) -> list[Path]:
@@ -104,24 +136,24 @@ def size_of(folder: Path) -> int:
     return total
 
 
-def _recover(folder: Path) -> tuple[dict[int, Sealed], int]:
-    open_intents: dict[str, bytes] = {}
+def _recover(folder: Path) -> tuple[dict[int, Sealed], dict[str, _Open]]:
+    open_intents: dict[str, _Open] = {}
     sealed: dict[int, Sealed] = {}
-    numbers = segments(folder)
-    for number in numbers:
+    for number in segments(folder):
         path = segment_path(folder, number)
-        found = _scan(path, open_intents)
+        found = _scan(path, number, open_intents)
         size = found.end
         if not found.sealed:
-            size = _seal(path, found)
+            try:
+                size = _seal(path, found)
+            except OSError as error:
+                # Only readers of the folder would see it: who adopts counts for itself.
+                log.error("spool segment %s/%s goes without a seal: %s", folder.name, path.name, error)
         sealed[number] = Sealed(found.events, size)
-    lost = _write_lost(folder, max(numbers, default=0) + 1, open_intents)
-    if lost is not None:
-        sealed[lost[0]] = lost[1]
-    return sealed, 0 if lost is None else lost[1].events
+    return sealed, open_intents
 
 
-def _scan(path: Path, open_intents: dict[str, bytes]) -> _Found:
+def _scan(path: Path, number: int, open_intents: dict[str, _Open]) -> _Found:
     """Gather intents, take out those that have an event. An event never stands before its intent."""
     found = _Found()
     damaged = 0
@@ -129,7 +161,7 @@ def _scan(path: Path, open_intents: dict[str, bytes]) -> _Found:
         found.end = line.end
         match line.kind:
             case "I":
-                open_intents[event_id(line.payload).event_id] = line.payload
+                open_intents[event_id(line.payload).event_id] = _Open(number, line.payload)
             case "E":
                 open_intents.pop(event_id(line.payload).event_id, None)
                 found.events += 1
@@ -154,9 +186,10 @@ def _seal(path: Path, found: _Found) -> int:
     return found.end + len(seal)
 
 
-def _write_lost(folder: Path, number: int, open_intents: dict[str, bytes]) -> tuple[int, Sealed] | None:
+def _write_lost(folder: Path, number: int, intents: Sequence[bytes]) -> Sealed | None:
+    """The segment of `lost` events; None when no intent can be read. Raises OSError, nothing then being there."""
     lines: list[bytes] = []
-    for payload in open_intents.values():
+    for payload in intents:
         try:
             intent = _intent(payload)
         except msgspec.DecodeError as error:
@@ -166,10 +199,16 @@ def _write_lost(folder: Path, number: int, open_intents: dict[str, bytes]) -> tu
     if not lines:
         return None
     lines.append(frame_seal(len(lines)))
-    with segment_path(folder, number).open("xb") as file:
-        for start in range(0, len(lines), _LINES_AT_ONCE):
-            file.write(b"".join(lines[start : start + _LINES_AT_ONCE]))
-        file.flush()
-        os.fsync(file.fileno())
-    sync_folder(folder)
-    return number, Sealed(len(lines) - 1, sum(map(len, lines)))
+    path = segment_path(folder, number)
+    try:
+        with path.open("xb") as file:
+            for start in range(0, len(lines), _LINES_AT_ONCE):
+                file.write(b"".join(lines[start : start + _LINES_AT_ONCE]))
+            file.flush()
+            os.fsync(file.fileno())
+        sync_folder(folder)
+    except OSError:
+        # A worker that has read a part of it meanwhile will find the same events in the same place.
+        path.unlink(missing_ok=True)
+        raise
+    return Sealed(len(lines) - 1, sum(map(len, lines)))

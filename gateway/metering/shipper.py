@@ -20,6 +20,7 @@ from gateway.metering.adoption import Adopted, adopt, producers, size_of
 from gateway.metering.lines import event_version
 from gateway.metering.redis_stream import RedisStream, StreamUnavailable
 from gateway.metering.spool import Sealed, Spool
+from ledger.threads import in_thread
 from usage_contract.event import Receipt
 from usage_contract.spool import read_lines, segment_path
 
@@ -37,11 +38,12 @@ _LONGEST_PATIENCE: Final = 600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShipperSettings:
-    """Seconds. `confirm_seconds`: how long a shipped segment may lack its receipts before Redis is asked whether it
-    still has it; doubled each time it is shipped again."""
+    """Seconds. `answer_seconds`: how long the ledger is waited for. `confirm_seconds`: how long a shipped segment may
+    lack its receipts before Redis is asked whether it still has it; doubled each time it is shipped again."""
 
     poll_seconds: float = 0.1
     receipts_seconds: float = 2.0
+    answer_seconds: float = 5.0
     adopt_seconds: float = 10.0
     confirm_seconds: float = 15.0
 
@@ -60,14 +62,16 @@ class Producer(Protocol):
 
 @dataclass(slots=True)
 class _Shipment:
-    """How far a segment has gone. `done_at` is when its last line went, in the shipper's clock."""
+    """How far a segment has gone: `seen` events up to `offset`. `done_at` is when its last line went, in the shipper's
+    clock."""
 
     offset: int = 0
+    seen: int = 0
     last_id: bytes = b""
     done_at: float | None = None
     patience: float = 0.0
     missing: bool = False
-    damaged: int = 0
+    events: int | None = None  # that can be read; None: not all of it was
 
 
 @dataclass(slots=True)
@@ -179,10 +183,17 @@ class Shipper:
     async def ship_all(self, seconds: float) -> bool:
         """Seal, ship, and wait for the receipts, but at most so long. True: the ledger has everything of this gateway
         but calls that are still open. What is left is for whoever adopts the folder; nothing new is adopted."""
-        deadline = self._monotonic() + seconds
         self._stopping = True
         try:
-            await asyncio.to_thread(self._spool.seal)
+            async with asyncio.timeout(seconds):
+                return await self._ship_the_rest()
+        except TimeoutError:
+            log.warning("stopping with %d events that the ledger has not confirmed", self.unconfirmed)
+            return False
+
+    async def _ship_the_rest(self) -> bool:
+        try:
+            await in_thread(self._spool.seal)
         except OSError as error:
             log.error("spool: the last segment cannot be sealed: %s", error)
         pause = self._settings.poll_seconds
@@ -191,9 +202,6 @@ class Shipper:
             await self.turn()
             if not self._spool.sealed() and not self._spool.segment_events:
                 return True
-            if self._monotonic() + pause >= deadline:
-                log.warning("stopping with %d events that the ledger has not confirmed", self.unconfirmed)
-                return False
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, 1.0)
 
@@ -209,16 +217,20 @@ class Shipper:
     # ------------------------------------------------------------------------------------------- adoption
     async def _adopt(self) -> None:
         try:
-            adopted, others = await asyncio.to_thread(self._look)
+            adopted, others = await in_thread(self._look)
         except OSError as error:
             log.error("spools of other gateways cannot be looked at: %s", error)
             return
         self._spool.count_others(others + sum(each.bytes_used for each in (*self._adopted, *adopted)))
         for each in adopted:
             self.counts.adopted += 1
-            self.counts.lost += each.lost
             self._adopted.append(each)
             self._tracks.append(_Track(each))
+        for each in self._adopted:
+            try:
+                self.counts.lost += await in_thread(each.settle)
+            except OSError as error:
+                log.error("%d calls lost with %s cannot be written down yet: %s", each.open, each.producer, error)
 
     def _look(self) -> tuple[list[Adopted], int]:
         """Newly adopted folders, and the bytes of those that others hold."""
@@ -270,7 +282,6 @@ class Shipper:
                 # Asked before the look: what becomes durable after it is for the next one.
                 whole = segment in sealed and source.durable_end(segment) >= sealed[segment].size
                 batch = _Batch.read(source, segment, shipment.offset)
-                shipment.damaged += batch.damaged
                 self.counts.damaged += batch.damaged
                 if batch.entries:
                     shipped = await stream.ship(source.producer, segment, batch.entries)
@@ -280,9 +291,11 @@ class Shipper:
                         return
                     shipment.last_id = shipped.last_id
                 shipment.offset = batch.end
+                shipment.seen += len(batch.entries)
                 if batch.full:
                     continue
                 if whole:
+                    shipment.events = shipment.seen
                     shipment.done_at = self._monotonic()
                     shipment.patience = shipment.patience or self._settings.confirm_seconds
                 break
@@ -325,8 +338,8 @@ class Shipper:
             shipment.done_at = now
 
     async def _look_for_damage(self) -> None:
-        """Without a stream nobody here reads the segments: count what is damaged in those that lack receipts for long,
-        since no receipt ever comes for a line that cannot be read."""
+        """Without a stream nobody here reads the segments: count what can be read of those that lack receipts for long,
+        since no receipt ever comes for a damaged line."""
         now = self._monotonic()
         for track in self._tracks:
             for segment in track.source.sealed():
@@ -335,8 +348,8 @@ class Shipper:
                     shipment.done_at = now
                 elif not shipment.missing and now - shipment.done_at >= self._settings.confirm_seconds:
                     shipment.missing = True
-                    shipment.damaged = await asyncio.to_thread(_count_damaged, track.source, segment)
-                    self.counts.damaged += shipment.damaged
+                    shipment.events, damaged = await in_thread(_count, track.source, segment)
+                    self.counts.damaged += damaged
 
     # ------------------------------------------------------------------------------------------- receipts
     async def _confirm(self) -> None:
@@ -356,7 +369,8 @@ class Shipper:
         if not needed:
             return {}
         try:
-            receipts = await self._receipts(producer, first)
+            async with asyncio.timeout(self._settings.answer_seconds):
+                receipts = await self._receipts(producer, first)
         except Exception as error:  # noqa: BLE001 - whatever a database raises: the segments stay
             if self._ledger_trouble is None:
                 log.warning("receipts cannot be read, the spool keeps everything: %s", error)
@@ -366,17 +380,19 @@ class Shipper:
         return {each.segment: each.stored + each.dead_lettered for each in receipts}
 
     async def _release(self, track: _Track, sealed: dict[int, Sealed], safe: dict[int, int]) -> None:
-        """Delete from the oldest on, as far as all is safe: an intent must not outlive its event."""
+        """Delete from the oldest on, as far as all is safe: an intent must not outlive its event. But where the disk
+        refuses to take an open intent out of one, those after it go: that makes room."""
         blocked = False
         for segment in sorted(sealed):
             shipment = track.of(segment)
-            expected = sealed[segment].events - shipment.damaged
+            # What was an event when it was written may be damaged by now; which kind a damaged line was, nobody knows.
+            expected = sealed[segment].events if shipment.events is None else shipment.events
             if not blocked and safe.get(segment, 0) >= expected:
                 try:
-                    await asyncio.to_thread(track.source.release, segment)
+                    await in_thread(track.source.release, segment)
                 except OSError as error:
                     log.error("spool segment %s/%d cannot be deleted: %s", track.source.producer, segment, error)
-                    return
+                    continue
                 track.shipments.pop(segment, None)
                 self.counts.released += 1
                 continue
@@ -429,9 +445,11 @@ class _Batch:
         return cls(entries, offset, False, damaged)
 
 
-def _count_damaged(source: Producer, segment: int) -> int:
+def _count(source: Producer, segment: int) -> tuple[int | None, int]:
+    """Events that can be read, and damaged lines."""
     try:
-        return sum(line.kind is None for line in read_lines(segment_path(source.folder, segment)))
+        kinds = [line.kind for line in read_lines(segment_path(source.folder, segment))]
     except OSError as error:
         log.error("spool segment %s/%d cannot be read: %s", source.producer, segment, error)
-        return 0
+        return None, 0
+    return kinds.count("E"), kinds.count(None)

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -91,7 +92,9 @@ class Spool:
         self._open: dict[str, tuple[int, bytes]] = {}
         self._backlog: deque[UsageEvent] = deque()
         self._trouble: str | None = "not open"
-        self._unsynced: list[int] = []
+        self._syncing = threading.Lock()
+        self._unsynced: list[tuple[int, int]] = []  # number and descriptor of sealed segments
+        self._doubtful: set[int] = set()
         self._durable = (0, 0)
         self._dirty = False
         self._wake = threading.Event()
@@ -222,14 +225,13 @@ class Spool:
         if there is room."""
         with self._lock:
             event = self._stamped(event)
-            known = self._open.pop(event.event_id, None)
-            if known is None and self._obstacle() is not None:
+            if event.event_id not in self._open and self._obstacle() is not None:
                 return event
             if self._trouble is not None:
                 self._keep(event)
                 return event
             try:
-                self._append(event_line(event), event=True)
+                self._append_event(event)
             except OSError as error:
                 self._refused_by_disk(error)
                 self._keep(event)
@@ -243,15 +245,16 @@ class Spool:
 
     def release(self, segment: int) -> None:
         """Delete a sealed segment whose events are all safe. Intents in it that are still open move to the segment
-        that is being written. Release in ascending order: an intent must not outlive its event. Raises OSError."""
+        that is being written. Raises OSError, the segment then staying. Release in ascending order where that can be:
+        an intent that outlives its event becomes a `lost` row, which the ledger then finds superseded."""
         with self._lock:
             moved = [key for key, (number, _) in self._open.items() if number == segment]
             if moved:
                 into = self._append(b"".join(self._open[key][1] for key in moved))
                 for key in moved:
                     self._open[key] = (into, self._open[key][1])
-        if moved and isinstance(self.settings.fsync, int):
-            self._sync()
+        if moved and isinstance(self.settings.fsync, int) and not self._sync():
+            raise OSError("its open intents are not durable elsewhere")
         segment_path(self.folder, segment).unlink(missing_ok=True)
         with self._lock:
             gone = self._sealed.pop(segment, None)
@@ -266,7 +269,7 @@ class Spool:
                 if self._trouble is not None:
                     self._probe()
                 while self._backlog:
-                    self._append(event_line(self._stamped(self._backlog[0])), event=True)
+                    self._append_event(self._stamped(self._backlog[0]))
                     self._backlog.popleft()
                 if self._events and self._monotonic() - self._born >= self.settings.segment_seconds:
                     self._roll()
@@ -285,6 +288,11 @@ class Spool:
         if event.segment == self._segment and event.producer == self.producer:
             return event
         return replace(event, producer=self.producer, segment=self._segment)
+
+    def _append_event(self, event: UsageEvent) -> None:
+        """Raises OSError. Until the line is there the intent stays open: it is all that a successor would find."""
+        self._append(event_line(event), event=True)
+        self._open.pop(event.event_id, None)
 
     def _append(self, line: bytes, *, event: bool = False) -> int:
         """The number of the segment that took the line. Raises OSError, the line then not being there."""
@@ -335,7 +343,7 @@ class Spool:
         self._sealed[number] = Sealed(self._events, self._size + len(seal))
         self._sealed_bytes += self._size + len(seal)
         if isinstance(self.settings.fsync, int):
-            self._unsynced.append(old)
+            self._unsynced.append((number, old))
             # Its end, too, must become durable, though nothing more is written.
             self._dirty = True
             self._wake.set()
@@ -373,6 +381,8 @@ class Spool:
         if os.write(self._file, _PROBE) != len(_PROBE):
             raise OSError("no room")
         os.ftruncate(self._file, self._size)
+        if self.settings.fsync != "never":
+            os.fsync(self._file)
         log.warning("spool: the disk takes lines again")
         self._trouble = None
 
@@ -410,31 +420,53 @@ class Spool:
                 log.exception("looking after the spool failed in an unforeseen way")
                 self._closing.wait(_TEND_SECONDS)
 
-    def _sync(self) -> None:
-        """Make durable all that was written so far. What the disk refuses shows in `reason`."""
-        with self._lock:
-            if self._file < 0:
-                return
-            self._dirty = False
-            files, self._unsynced = self._unsynced, []
-            reached = (self._segment, self._size)
+    def _sync(self) -> bool:
+        """Make durable all that was written so far. False: the disk refuses, as `reason` says, and is asked again.
+
+        One at a time: else a quick second one would call durable what the first still waits for.
+        """
+        with self._syncing:
+            with self._lock:
+                if self._file < 0:
+                    return False
+                try:
+                    live = os.dup(self._file)
+                except OSError as error:
+                    self._refused_by_disk(error)
+                    return False
+                self._dirty = False
+                sealed, self._unsynced = self._unsynced, []
+                reached = (self._segment, self._size)
+            rolled = bool(sealed)
             try:
-                files.append(os.dup(self._file))
+                while sealed:
+                    self._sync_segment(*sealed[0], -1)
+                    os.close(sealed.pop(0)[1])
+                self._sync_segment(reached[0], live, reached[1])
+                if rolled:
+                    sync_folder(self.folder)
             except OSError as error:
-                self._refused_by_disk(error)
-                self._unsynced = files
-                return
-        try:
-            for file in files:
-                os.fsync(file)
-            if len(files) > 1:
-                sync_folder(self.folder)
-        except OSError as error:
-            with self._lock:
-                self._refused_by_disk(error)
-        else:
-            with self._lock:
-                self._durable = max(self._durable, reached)
-        finally:
-            for file in files:
-                os.close(file)
+                with self._lock:
+                    self._unsynced = sealed + self._unsynced
+                    self._dirty = True
+                    self._refused_by_disk(error)
+                return False
+            else:
+                with self._lock:
+                    self._durable = max(self._durable, reached)
+                return True
+            finally:
+                os.close(live)
+
+    def _sync_segment(self, number: int, file: int, size: int) -> None:
+        """Raises OSError. After a failed fsync the system takes the pages for clean, and the next one succeeds without
+        them: they are written anew first, each byte where it is."""
+        if number in self._doubtful:
+            # Unless it is released already.
+            with suppress(FileNotFoundError), segment_path(self.folder, number).open("r+b") as whole:
+                content = whole.read(size)
+                whole.seek(0)
+                whole.write(content)
+        self._doubtful.add(number)
+        os.fsync(file)
+        self._doubtful.discard(number)

@@ -282,6 +282,21 @@ async def test_without_redis_a_budget_never_seen_is_looked_up_in_the_ledger(redi
             await desk.admit(demand("b", Money("other", 100, 1, SPENDING)))
 
 
+async def test_a_ledger_that_stands_still_holds_no_call_up() -> None:
+    resumed = threading.Event()
+
+    def stands_still(_spending: Spending, _events: Callable[[], Collection[str]]) -> tuple[int, Collection[str]]:
+        resumed.wait(60)
+        return 40, ()
+
+    desk = Desk(InMemory(), stands_still)
+    for _ in range(2):
+        with pytest.raises(LedgerAway):
+            await asyncio.wait_for(desk.admit(demand("a", money(100, 30))), 20)
+    resumed.set()
+    assert (await desk.admit(demand("a", money(100, 30)))).code == "ok"
+
+
 async def test_in_memory_the_ledger_is_asked_once_for_many() -> None:
     ledger = Ledger()
     ledger.events = {"old": 40}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from redis.asyncio import Redis
@@ -61,6 +62,15 @@ class MemoryLedger:
         for folder in root.iterdir():
             for event in spooled_events(folder):
                 self.store(event, folder.name, event.segment)
+
+
+def fill(disk: Path) -> Path:
+    """A file that leaves the file system no room."""
+    filler = disk / "filler"
+    with suppress(OSError), filler.open("ab", buffering=0) as file:
+        while file.write(b"x" * 4096):
+            pass
+    return filler
 
 
 def lines(folder: Path) -> Iterator[tuple[int, str | None, bytes]]:

@@ -14,12 +14,14 @@ from gateway.metering.redis_stream import RedisStream, StreamUnavailable
 from gateway.metering.settlement import Metering
 from gateway.metering.shipper import Shipper, ShipperSettings
 from gateway.metering.spool import Spool, SpoolSettings
-from tests.gateway.metering.ledgers import SUCCESS, MemoryLedger, begin
+from tests.gateway.metering.ledgers import SUCCESS, MemoryLedger, begin, fill
 from tests.services import Server
 from usage_contract.event import Receipt
 from usage_contract.spool import segment_path, segments
 
-QUICK = ShipperSettings(poll_seconds=0.02, receipts_seconds=0.05, adopt_seconds=0.1, confirm_seconds=0.3)
+QUICK = ShipperSettings(
+    poll_seconds=0.02, receipts_seconds=0.05, adopt_seconds=0.1, answer_seconds=0.3, confirm_seconds=0.3
+)
 STREAM = "tollgate:usage"
 
 
@@ -178,6 +180,80 @@ async def test_a_line_damaged_on_the_disk_does_not_keep_its_segment_for_ever(
         assert shipper.counts.damaged == 1
     assert len(ledger.events) == 3
     assert set(ledger.events) < made
+
+
+async def test_damage_is_not_taken_for_more_than_it_is(spool: Spool, tmp_path: Path) -> None:
+    """Recovery leaves a damaged event out of its count, and a damaged intent was never in one: no receipt is spared."""
+    dead = Spool(SpoolSettings(root=tmp_path, fsync="never"))
+    dead.open()
+    for each in (spool, dead):
+        made = settle(each, 2)
+        each.seal()
+        kind = b"E" if each is dead else b"I"
+        path = segment_path(each.folder, 1)
+        whole = path.read_bytes().splitlines(keepends=True)
+        first = next(number for number, line in enumerate(whole) if line.startswith(kind))
+        whole[first] = whole[first].replace(b'"m"', b'"n"')
+        path.write_bytes(b"".join(whole))
+    dead.close()
+    ledger = MemoryLedger()
+    async with running(spool, ledger, None) as shipper:
+        await until(lambda: shipper.counts.damaged == 2)
+        asked = ledger.asked
+        await until(lambda: ledger.asked > asked + 4)
+        assert segments(spool.folder) == [1, 2]
+        assert 1 in segments(dead.folder)
+        ledger.read(tmp_path)
+        await until(lambda: segments(spool.folder) == [2] and not dead.folder.exists())
+    assert len(ledger.events) == 4
+    assert {event.kind for key, event in ledger.events.items() if key in made} == {"final", "lost"}
+
+
+async def test_a_full_volume_of_a_dead_gateway_is_shipped_and_comes_free(small_disk: Path) -> None:
+    dead = Spool(SpoolSettings(root=small_disk, fsync="never"))
+    dead.open()
+    lost = begin(Metering(dead)).event_id
+    made = settle(dead, 2)
+    dead.seal()
+    made |= settle(dead, 20)
+    dead.seal()
+    dead.close()
+    successor = Spool(SpoolSettings(root=small_disk, fsync="never"))
+    successor.open()
+    fill(small_disk)
+    ledger = MemoryLedger()
+    async with running(successor, ledger, None) as shipper:
+        await until(lambda: shipper.counts.adopted == 1)
+        assert shipper.counts.lost == 0
+        ledger.read(small_disk)
+        await until(lambda: shipper.counts.lost == 1)
+        ledger.read(small_disk)
+        await until(lambda: not dead.folder.exists())
+    successor.close()
+    assert set(ledger.events) == {*made, lost}
+    assert ledger.events[lost].kind == "lost"
+
+
+async def test_a_ledger_that_does_not_answer_holds_up_neither_shipping_nor_the_end(
+    spool: Spool, tmp_path: Path, redis_url: str
+) -> None:
+    class Standing(MemoryLedger):
+        async def receipts(self, producer: str, first: int) -> Sequence[Receipt]:
+            self.asked += 1
+            await asyncio.Event().wait()
+            return []
+
+    ledger = Standing()
+    dead = Spool(SpoolSettings(root=tmp_path, fsync="never"))
+    settle(spool, 1)
+    spool.seal()
+    async with running(spool, ledger, redis_url) as shipper, worker(ledger, redis_url):
+        await until(lambda: shipper.reason == "ledger: TimeoutError")
+        dead.open()
+        made = settle(spool, 2) | settle(dead, 2)
+        dead.close()
+        await until(lambda: made < set(ledger.events))
+        assert not await shipper.ship_all(0.5)
 
 
 async def test_a_ledger_that_is_away_keeps_the_segments_and_is_named(spool: Spool) -> None:

@@ -2,18 +2,18 @@ from __future__ import annotations
 
 import os
 import resource
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from gateway.metering.adoption import adopt
 from gateway.metering.folders import claim
 from gateway.metering.settlement import Attempt, Metering
 from gateway.metering.spool import Spool, SpoolSettings
-from tests.gateway.metering.ledgers import SUCCESS, begin, lines, spooled_events, spooled_intents
+from tests.gateway.metering.ledgers import SUCCESS, begin, fill, lines, spooled_events, spooled_intents
 from usage_contract.spool import read_lines, sealed_count, segment_path, segments
 from wire.errors import NotReady
 
@@ -233,6 +233,11 @@ def test_events_that_the_disk_never_took_are_counted_and_logged(
         spool.close()
     assert spool.counts.unwritten == 1
     assert "disk refused" in caplog.text
+    found = adopt(spool.folder)
+    assert found is not None
+    assert found.settle() == 1
+    assert [(event.event_id, event.kind) for event in spooled_events(spool.folder)] == [(attempt.event_id, "lost")]
+    found.close()
     late = begin_on_closed(spool)
     assert "closed" in late
 
@@ -243,30 +248,37 @@ def begin_on_closed(spool: Spool) -> str:
     return refusal.value.message
 
 
-def test_a_full_file_system(tmp_path: Path) -> None:
-    mount = tmp_path / "small"
-    mount.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", mount], capture_output=True, check=False)
-    if made.returncode:
-        pytest.skip(f"no tmpfs can be mounted here: {made.stderr.decode().strip()}")
-    try:
-        with opened(mount, fsync="never", segment_bytes=64_000) as (spool, metering):
-            filler = mount / "filler"
-            attempts = [begin(metering) for _ in range(20)]
-            filler.write_bytes(b"x" * 100_000)
-            with suppress(OSError), filler.open("ab") as file:
-                while True:
-                    file.write(b"x" * 4096)
-                    file.flush()
-            attempts += begin_until_refused(metering)[0]
-            for attempt in attempts:
-                attempt.finish(SUCCESS)
-            filler.unlink()
-            until(lambda: spool.backlog == 0)
-            assert {event.event_id for event in spooled_events(spool.folder)} == {each.event_id for each in attempts}
-            assert None not in [kind for _, kind, _ in lines(spool.folder)]
-    finally:
-        subprocess.run(["umount", mount], check=True)
+def test_a_full_file_system(small_disk: Path) -> None:
+    with opened(small_disk, fsync="never", segment_bytes=64_000) as (spool, metering):
+        attempts = [begin(metering) for _ in range(20)]
+        filler = fill(small_disk)
+        attempts += begin_until_refused(metering)[0]
+        for attempt in attempts:
+            attempt.finish(SUCCESS)
+        filler.unlink()
+        until(lambda: spool.backlog == 0)
+        assert {event.event_id for event in spooled_events(spool.folder)} == {each.event_id for each in attempts}
+        assert None not in [kind for _, kind, _ in lines(spool.folder)]
+
+
+def test_a_full_disk_lets_no_segment_go_that_holds_what_is_only_in_memory(small_disk: Path) -> None:
+    """A kill then would leave nothing of the call; what holds nothing open goes, and makes room."""
+    with opened(small_disk, fsync="never") as (spool, metering):
+        attempt = begin(metering)
+        spool.seal()
+        for _ in range(20):
+            begin(metering).finish(SUCCESS)
+        spool.seal()
+        fill(small_disk)
+        attempt.finish(SUCCESS)
+        assert spool.backlog == 1
+        with pytest.raises(OSError, match="No space"):
+            spool.release(1)
+        assert attempt.event_id in {intent.event_id for intent in spooled_intents(spool.folder)}
+        spool.release(2)
+        until(lambda: spool.backlog == 0)
+        spool.release(1)
+        assert [event.event_id for event in spooled_events(spool.folder)] == [attempt.event_id]
 
 
 def test_a_root_that_cannot_be_written_says_so(tmp_path: Path) -> None:
