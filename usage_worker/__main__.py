@@ -26,6 +26,7 @@ from usage_worker.errors import StoreUnavailable, WorkerError
 from usage_worker.health import HealthServer
 from usage_worker.loop import Backoff, DeadLetterCap, Loop, Source
 from usage_worker.metrics import Meters
+from usage_worker.patience import patiently
 from usage_worker.retention import Upkeep
 from usage_worker.settings import SettingsError, WorkerSettings
 from usage_worker.spool import SpoolSource
@@ -123,13 +124,16 @@ def _serve_health(settings: WorkerSettings, meters: Meters) -> HealthServer:
 async def _until_ready(engine: Engine, store: Store, meters: Meters, stop: asyncio.Event) -> bool:
     """Wait for the database and its migration. Nothing is read before: a delivery is counted, and would count up."""
     backoff = Backoff()
-    while not stop.is_set():
+
+    def beat() -> None:
         meters.turn(now())
+
+    while not stop.is_set():
         try:
             with translated_errors():
-                current = await asyncio.to_thread(migrate.current, engine)
+                current = await patiently(stop, beat, migrate.current, engine)
             if current == migrate.head():
-                await asyncio.to_thread(store.prepare)
+                await patiently(stop, beat, store.prepare)
                 return True
             reason = f"the ledger's schema is {current or 'missing'}, not {migrate.head()}: run `tollgate migrate`"
         except StoreUnavailable as error:

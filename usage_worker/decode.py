@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from ledger.tables import TOKEN_COLUMNS, to_us, usage_events
-from ledger.uuid7 import event_time_us, is_uuid7
+from ledger.uuid7 import event_time_us
 from usage_contract.event import SCHEMA_VERSION, Caller, Tokens, UsageEvent
 from usage_worker.entries import MAX_PRODUCER, Entry, Letter, letter_of
 
@@ -30,8 +30,6 @@ EARLIEST_US = 1_577_836_800_000_000  # 2020: an id from before was not minted by
 
 # An escaped NUL: legal in JSON, impossible in a Postgres text. The row is stored with U+FFFD in its place.
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
-# Inside a JSON text the quotes would be escaped, so this finds the member alone.
-_EVENT_ID = re.compile(rb'"event_id":\s*"([0-9a-f-]{36})"')
 _Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 _Long = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 _Microseconds = Annotated[int, Meta(ge=0, le=253_402_300_799_999_999)]  # the last one of the year 9999
@@ -79,7 +77,6 @@ _Event = _mirror(
 
 class _Version(msgspec.Struct):
     schema_version: int = SCHEMA_VERSION
-    event_id: str | None = None
 
 
 UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)  # the last: a payload nested too deep
@@ -132,24 +129,17 @@ def decode(entries: Sequence[Entry], now: datetime) -> tuple[list[Row], list[Let
             letters.append(letter_of(entry, entry.problem))
             continue
         if entry.suspect:
-            letters.append(_unopened(entry))
+            # Not decoded: that may be what kills.
+            letters.append(letter_of(entry, "workers that had it alone in hand died"))
             continue
         try:
             event = _decoder.decode(_without_nul(entry.payload))
             values = _columns(event, received)
         except UNREADABLE as error:
-            reason, event_id = _explain(entry.payload, error)
-            letters.append(letter_of(entry, reason, event_id))
+            letters.append(letter_of(entry, _explain(entry.payload, error)))
         else:
             rows.append(Row(values, entry))
     return rows, letters
-
-
-def _unopened(entry: Entry) -> Letter:
-    """The letter of what killed workers, not decoded: that may be what kills."""
-    found = _EVENT_ID.search(entry.payload)
-    event_id = found[1].decode() if found and is_uuid7(found[1].decode()) else None
-    return letter_of(entry, "workers that had it alone in hand died", event_id)
 
 
 def indexable(value: str | None) -> str | None:
@@ -227,14 +217,12 @@ def _columns(event: Any, received: int) -> tuple[Any, ...]:
     )
 
 
-def _explain(payload: bytes, error: Exception) -> tuple[str, str | None]:
-    """The reason for a person, and the event's id where it can be read."""
+def _explain(payload: bytes, error: Exception) -> str:
+    """The reason for a person."""
     try:
-        head = _version_decoder.decode(payload)
+        version = _version_decoder.decode(payload).schema_version
     except UNREADABLE:
-        return f"not a usage event: {error}", None
-    event_id = head.event_id if head.event_id is not None and is_uuid7(head.event_id) else None
-    if head.schema_version > SCHEMA_VERSION:
-        reason = f"schema version {head.schema_version} is newer than {SCHEMA_VERSION}: update the worker, then retry"
-        return reason, event_id
-    return f"not a usage event: {error}", event_id
+        return f"not a usage event: {error}"
+    if version > SCHEMA_VERSION:
+        return f"schema version {version} is newer than {SCHEMA_VERSION}: update the worker, then retry"
+    return f"not a usage event: {error}"

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from ledger.uuid7 import is_uuid7
+
 MAX_PRODUCER = 100  # characters; it is in an index
 _REASON = 500  # characters
+# Inside a JSON text the quotes would be escaped, so this finds the member alone.
+_EVENT_ID = re.compile(rb'"event_id":\s*"([0-9a-f-]{36})"')
 
 
 class Entry(NamedTuple):
@@ -36,18 +41,27 @@ class Letter:
 
     @property
     def letter_id(self) -> str:
-        """The same entry delivered again is the same letter, so it is counted once."""
+        """The same event delivered again is the same letter, so it is counted once."""
         origin = f"{self.producer}\0{self.segment}\0".encode()
-        return hashlib.sha256(origin + self.payload).hexdigest()
+        identity = self.event_id.encode() if self.counted and self.event_id is not None else self.payload
+        return hashlib.sha256(origin + identity).hexdigest()
 
 
-def letter_of(entry: Entry, reason: str, event_id: str | None = None) -> Letter:
-    """A letter that every database takes, however strange the entry is."""
+def letter_of(entry: Entry, reason: str) -> Letter:
+    """A letter that every database takes, however strange the entry is. What bears no event's id is none of its
+    segment's events, whatever its envelope says: counted, it would stand for one that is not stored yet."""
     producer, segment = entry.producer, entry.segment
     if not _is_origin(producer, segment):
         producer = segment = None
-    counted = entry.counted and producer is not None
+    event_id = _event_id(entry.payload) if entry.counted else None
+    counted = event_id is not None and producer is not None
     return Letter(entry.payload, producer, segment, reason.replace("\0", "\ufffd")[:_REASON], counted, event_id)
+
+
+def _event_id(payload: bytes) -> str | None:
+    found = _EVENT_ID.search(payload)
+    event_id = found[1].decode() if found else ""
+    return event_id if is_uuid7(event_id) else None
 
 
 def _is_origin(producer: str | None, segment: int | None) -> bool:

@@ -19,6 +19,7 @@ from usage_worker.decode import Row, decode
 from usage_worker.entries import Entry, Letter
 from usage_worker.errors import Refused, SourceUnavailable, StoreUnavailable, TooManyDeadLetters
 from usage_worker.metrics import Meters
+from usage_worker.patience import patiently
 from usage_worker.store import Saved
 
 _log = logging.getLogger(__name__)
@@ -148,7 +149,7 @@ class Loop:
     async def _read(self, stop: asyncio.Event) -> _Batch:
         """Empty when nothing came, or when `stop` was set while the source was away."""
         while True:
-            self.meters.turn(self.clock())
+            self._beat()
             try:
                 entries = await self.source.read()
             except SourceUnavailable as error:
@@ -163,12 +164,12 @@ class Loop:
         while True:
             started = asyncio.get_running_loop().time()
             try:
-                saved = await asyncio.to_thread(self.store.save, rows, letters)
+                saved = await patiently(stop, self._beat, self.store.save, rows, letters)
             except StoreUnavailable as error:
                 if stop.is_set():
                     return False
                 await self._wait(stop, error)
-                self.meters.turn(self.clock())
+                self._beat()
                 with suppress(SourceUnavailable):
                     await self.source.measure()
             except Refused as error:
@@ -209,6 +210,9 @@ class Loop:
             await self.source.release()
         except SourceUnavailable as error:
             _log.warning("deliveries stay counted: %s", error)
+
+    def _beat(self) -> None:
+        self.meters.turn(self.clock())
 
     async def _wait(self, stop: asyncio.Event, error: Exception) -> None:
         _log.warning("waiting: %s", error)

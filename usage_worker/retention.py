@@ -10,13 +10,16 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import Connection, Engine, delete, func, select, update
 
 from ledger import partitions
+from ledger.engine import reading
 from ledger.tables import hourly_usage, ledger_state, usage_dead_letters, usage_events, usage_receipts
 from usage_worker.errors import WorkerError
+from usage_worker.patience import patiently
 from usage_worker.store import Store, lock_ledger, retained_from, translated_errors
 
 _log = logging.getLogger(__name__)
 
 _EVERY_SECONDS = 3600.0
+_AHEAD = timedelta(days=1)  # of the newest event: as far as an event may be ahead of the clock
 _RECEIPT_MARGIN = timedelta(days=2)  # an event may be a day in the worker's future; nothing of such a segment is left
 
 
@@ -33,7 +36,7 @@ class Upkeep:
         """Once at the start, then every hour, until `stop` is set."""
         while not stop.is_set():
             try:
-                await asyncio.to_thread(self.turn)
+                await patiently(stop, lambda: None, self.turn)
             except WorkerError as error:
                 _log.warning("upkeep waits for its next turn: %s", error)
             try:
@@ -44,8 +47,23 @@ class Upkeep:
     def turn(self) -> None:
         """Raises StoreUnavailable."""
         self._store.prepare()
-        if self._months is not None:
-            drop_before(self._engine, cutoff_month(self._clock(), self._months))
+        if self._months is None:
+            return
+        now = self._clock()
+        trusted = _borne_out(self._engine, now)
+        month = None if trusted is None else cutoff_month(trusted, self._months)
+        if month != cutoff_month(now, self._months):
+            _log.warning("retention goes by the newest event, which is much older than this machine's clock")
+        if month is not None:
+            drop_before(self._engine, month)
+
+
+def _borne_out(engine: Engine, now: datetime) -> datetime | None:
+    """The time as far as events bear it out; None without any. What is dropped never comes back, and a clock that is
+    months ahead for a moment would make everything old."""
+    with translated_errors(), reading(engine) as connection:
+        newest: datetime | None = connection.scalar(select(func.max(usage_events.c.event_time)))
+    return None if newest is None else min(now, newest + _AHEAD)
 
 
 def cutoff_month(now: datetime, months: int) -> date:

@@ -115,7 +115,7 @@ def test_what_workers_died_of_is_buried_unopened_under_its_own_name() -> None:
     assert letters[0].event_id == event_id(NOON, 1)
     assert letters[0].letter_id == rows_of([feint])[0].letter("").letter_id
     _, nameless = decode([_entry(b'{"event_id": "x', suspect=True)], NOON)
-    assert (nameless[0].event_id, nameless[0].counted) == (None, True)
+    assert (nameless[0].event_id, nameless[0].counted) == (None, False)
 
 
 def test_a_letter_without_origin_is_not_counted() -> None:

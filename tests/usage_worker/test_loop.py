@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from random import Random
 
@@ -308,3 +309,32 @@ async def test_backoff_doubles_up_to_its_limit_and_starts_again() -> None:
     began = clock()
     await Backoff(first=60, most=60).wait(stop)
     assert clock() - began < 5
+
+
+async def test_a_database_that_stands_still_is_waited_for_and_left_at_the_end() -> None:
+    """Its thread may hang for hours: the loop turns meanwhile, and ends without it."""
+    begun, resumed = threading.Event(), threading.Event()
+
+    def stand_still() -> None:
+        begun.set()
+        resumed.wait(60)
+
+    rig = _rig(_entries(1), [], [], store=Memory(before_save=stand_still))
+    turns: list[datetime] = []
+
+    def clock() -> datetime:
+        turns.append(NOON)
+        return NOON
+
+    rig.loop.clock = clock
+    running = asyncio.create_task(rig.run())
+    async with asyncio.timeout(20):
+        await asyncio.to_thread(begun.wait)
+        before = len(turns)
+        while len(turns) < before + 2:  # noqa: ASYNC110 - the loop's own beat is what is waited for
+            await asyncio.sleep(0.05)
+        rig.stop.set()
+        await running
+    assert rig.source.acks == rig.store.ids == []
+    assert rig.source.released
+    resumed.set()

@@ -89,11 +89,22 @@ def test_bookkeeping_of_what_is_gone_goes_too(ledger: Engine) -> None:
 def test_upkeep_makes_partitions_ahead_and_drops_old_ones(postgres_ledger: Engine) -> None:
     store = store_of(postgres_ledger)
     save(postgres_ledger, [usage_event(1, OLD)], OLD)
+    save(postgres_ledger, [usage_event(2)])
     Upkeep(postgres_ledger, store, lambda: NOON, 1).turn()
     with postgres_ledger.connect() as connection:
         months = list(partitions.existing(connection))
     assert months == [date(2026, 11, 1), date(2026, 12, 1), date(2027, 1, 1)]
     assert usage_count(postgres_ledger, UsageFilter(start=OLD, end=OLD + timedelta(minutes=1))) == 0
+
+
+def test_a_clock_months_ahead_drops_nothing(ledger: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    ahead = NOON + timedelta(days=300)
+    Upkeep(ledger, store_of(ledger), lambda: ahead, 1).turn()  # not even a promise, while there is no event
+    kept = [usage_event(1, NOON - timedelta(days=31)), usage_event(2)]
+    save(ledger, kept)
+    Upkeep(ledger, store_of(ledger), lambda: ahead, 1).turn()
+    assert {event.event_id for event in stored_events(ledger)} == {event.event_id for event in kept}
+    assert caplog.text.count("much older than this machine's clock") == 2
 
 
 def test_without_a_retention_nothing_is_dropped(ledger: Engine) -> None:

@@ -21,6 +21,7 @@ from tests.usage_worker.events import (
     assert_exactly,
     entry_of,
     event_id,
+    future,
     rows_of,
     save,
     store_of,
@@ -118,12 +119,24 @@ def test_an_event_without_user_and_key_is_in_the_rollups_too(ledger: Engine) -> 
 
 
 def test_a_dead_letter_is_counted_once_however_often_it_comes(ledger: Engine) -> None:
-    bad = Entry(None, b"not json", PRODUCER, 1)
-    _, letters = decode([bad, bad], NOON)
+    _, letters = decode([future(2), future(2)], NOON)
     store = store_of(ledger)
     assert store.save([], letters) == Saved(stored=0, duplicates=1, dead_lettered=1)
     assert store.save(rows_of([usage_event(1)]), letters) == Saved(stored=1, duplicates=2, dead_lettered=0)
     assert receipts(ledger, PRODUCER) == [Receipt(producer=PRODUCER, segment=1, stored=1, dead_lettered=1)]
+    assert verify(ledger) == []
+
+
+def test_what_is_no_event_of_a_segment_counts_for_none_of_it(ledger: Engine) -> None:
+    """Poison under the name of a real segment, or an event in two forms: else the segment would go too early."""
+    late = entry_of(usage_event(1))
+    torn = late._replace(payload=late.payload[:-5])
+    _, letters = decode([Entry(None, b"noise", PRODUCER, 1), future(1), torn], NOON)
+    store = store_of(ledger)
+    assert store.save([], letters) == Saved(stored=0, duplicates=1, dead_lettered=2)
+    assert receipts(ledger, PRODUCER) == [Receipt(producer=PRODUCER, segment=1, stored=0, dead_lettered=1)]
+    assert store.save(rows_of([usage_event(1)]), letters).stored == 1
+    assert receipts(ledger, PRODUCER) == [Receipt(producer=PRODUCER, segment=1, stored=1, dead_lettered=0)]
     assert verify(ledger) == []
 
 
@@ -200,7 +213,7 @@ def test_a_newer_worker_stores_what_an_older_one_buried(ledger: Engine) -> None:
 def test_an_older_worker_does_not_bury_what_is_stored(ledger: Engine) -> None:
     one = usage_event(1)
     save(ledger, [one])
-    letter = letter_of(entry_of(one), "an older worker could not read it", one.event_id)
+    letter = letter_of(entry_of(one), "an older worker could not read it")
     assert store_of(ledger).save([], [letter]) == Saved(stored=0, duplicates=1, dead_lettered=0)
     assert verify(ledger) == []
 

@@ -9,8 +9,8 @@ from sqlalchemy import Engine, text
 
 from ledger.filters import UsageFilter
 from ledger.summaries import totals
-from tests.usage_worker.events import NOON, PRODUCER, save, store_of, usage_event
-from usage_worker.entries import Entry, letter_of
+from tests.usage_worker.events import NOON, PRODUCER, future, save, store_of, usage_event
+from usage_worker.entries import letter_of
 from usage_worker.rebuild import CannotRebuild, rebuild
 from usage_worker.retention import drop_before
 from usage_worker.verify import MOST_SHOWN, Difference, verify
@@ -75,7 +75,7 @@ def test_a_difference_says_where_and_how_much(ledger: Engine) -> None:
 
 
 def test_letters_count_in_receipts_until_they_are_stored(ledger: Engine) -> None:
-    store_of(ledger).save([], [letter_of(Entry(None, b"?", PRODUCER, 1), "bad")])
+    store_of(ledger).save([], [letter_of(future(1), "bad")])
     assert verify(ledger) == []
     _spoil(ledger, "UPDATE usage_dead_letters SET resolution = 'dropped'")
     assert verify(ledger) == []
