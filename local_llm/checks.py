@@ -17,6 +17,7 @@ MOST_GRAMMAR_BYTES = 64 * 1024
 MOST_GRAMMAR_NESTING = 64
 MOST_SCHEMA_BYTES = 256 * 1024
 _MOST_PATTERN_BYTES = 2048
+_SCHEMAS = ("json_schema", "response_format", "tools", "text", "output_config")  # where the dialects have them
 _OWN = ("id_slot",)  # which slot serves whom is not the caller's to say
 
 
@@ -57,9 +58,11 @@ def _weight(body: dict[str, Any], slots: int) -> int:
             wanted = max(wanted, count)
     if wanted > slots:
         raise Refused(400, f"'n' may be {slots} at most: so many slots there are (local.slots)")
-    prompts = body.get("prompt")
-    if isinstance(prompts, list) and not all(isinstance(item, int) for item in prompts):
-        wanted = max(wanted, min(len(prompts), slots))
+    # Of a list of tokens or of a conversation's parts nothing counts: each is one prompt.
+    for name in ("prompt", "input", "content", "documents"):
+        if isinstance(prompts := body.get(name), list):
+            texts = sum(isinstance(item, str | list) for item in prompts)
+            wanted = max(wanted, min(texts, slots))
     return wanted
 
 
@@ -86,7 +89,7 @@ def _check_grammar(body: dict[str, Any]) -> None:
             raise Refused(400, f"'grammar' is larger than {MOST_GRAMMAR_BYTES} bytes")
         if _depth(grammar) > MOST_GRAMMAR_NESTING:
             raise Refused(400, f"'grammar' is nested deeper than {MOST_GRAMMAR_NESTING} levels")
-    for name in ("json_schema", "response_format", "tools"):
+    for name in _SCHEMAS:
         schema = body.get(name)
         if isinstance(schema, dict | list):
             if len(json.dumps(schema)) > MOST_SCHEMA_BYTES:

@@ -74,14 +74,14 @@ class Engine:
             await self._changed.wait_for(lambda: self.state != "loading")
             return self.state
 
-    async def recovered(self) -> bool:
-        """After it was not reached: whether it serves again, once its end has been noticed and it was started anew."""
+    async def recovered(self) -> State:
+        """After it was not reached: the state once its end has been noticed and it was started anew."""
         try:
             async with asyncio.timeout(NOTICE_SECONDS), self._changed:
                 await self._changed.wait_for(lambda: self.state != "ready")
         except TimeoutError:
-            return True
-        return await self.wait() == "ready"
+            return self.state
+        return await self.wait()
 
     async def _say(self, state: State, reason: str) -> None:
         if (state, reason) != (self.state, self.reason):
@@ -166,9 +166,7 @@ async def _start(command: list[str]) -> asyncio.subprocess.Process:
 def server_arguments(model: Model, settings: ServiceSettings, cache_mib: int) -> list[str]:
     """llama-server's flags: https://github.com/ggml-org/llama.cpp/tree/master/tools/server"""
     threads = settings.threads or usable_cores()
-    # An encoder takes its input in one piece. Small batches elsewhere: a long prompt then stalls the other callers for
-    # one second instead of four.
-    batch = settings.context if model.embeds_only else settings.batch
+    batch = model.batch(settings)
     return [
         *("--host", "127.0.0.1"),
         *("--model", str(model.path), "--alias", model.name),
@@ -177,7 +175,7 @@ def server_arguments(model: Model, settings: ServiceSettings, cache_mib: int) ->
         *("--batch-size", str(batch), "--ubatch-size", str(batch)),
         *("--cache-ram", str(cache_mib)),  # 8 GiB unless said
         # Chat models embed by their last token, which may come in several batches; embedding models say how they do.
-        *(("--embeddings",) if model.facts.pooling is not None else ("--embeddings", "--pooling", "last")),
+        *(("--embeddings",) if model.embeds_only else ("--embeddings", "--pooling", "last")),
         *("--jinja", "--metrics", "--slots", "--no-webui", "--offline"),
     ]
 

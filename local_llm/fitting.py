@@ -18,26 +18,20 @@ COUNTED = {**dict.fromkeys(_CHAT, "/v1/chat/completions/input_tokens"), "/v1/mes
            "/v1/responses": "/v1/responses/input_tokens"}  # fmt: skip
 
 
-async def check_fits(engine: Engine, path: str, body: dict[str, Any], size: int, batch: int) -> None:
+async def check_fits(engine: Engine, path: str, body: dict[str, Any], size: int) -> None:
     """`size` is the body's, in bytes. Raises Refused (400 with the numbers), NotReached."""
-    limit, setting = engine.context, "local.context"
-    if path in _EMBEDDINGS and not engine.model.embeds_only and engine.model.facts.pooling is not None:
-        limit, setting = min(limit, batch) + 1, "local.batch"  # pooled over all tokens: they must fit into one batch
-    if size + _TEMPLATE_BYTES < limit:
+    held = engine.context
+    if size + _TEMPLATE_BYTES < held:
         return  # a token is one byte at least
     counted = COUNTED.get(path)
     if counted is not None:
         tokens = await _count_chat(engine.port, counted, body)
     else:
         tokens = max([await _count_text(engine.port, text) for text in _prompts(path, body)], default=0)
-    if tokens >= limit:
-        held = limit if setting == "local.context" else limit - 1
-        what = "a slot holds" if setting == "local.context" else "an embedding may have"
-        raise Refused(
-            400,
-            f"the prompt has {tokens} tokens, and {what} {held} ({setting}): shorten it, or raise {setting}",
-            type="exceed_context_size_error",
-        )
+    room = held if engine.model.in_one_piece else held - 1  # for what is written, if but a token
+    if tokens > room:
+        too_long = f"the prompt has {tokens} tokens, and a slot holds {held} (local.context)"
+        raise Refused(400, f"{too_long}: shorten it, or raise local.context", type="exceed_context_size_error")
 
 
 async def count_tokens(port: int, text: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from local_llm.asking import NotReached, ask, pass_on, refusal
@@ -88,36 +88,52 @@ class Front:
             raise Refused(404, f"there is no {request.method} {path[:200]} here")
         asked = read_ask(request.body, self._fleet.settings.slots)
         model = self._fleet.find(asked.body.get("model"))
-        async with self._signs(caller, asked.stream and path in _SLOT_PATHS), self._fleet.using(model) as engine:
-            for restarted in (False, True):
-                try:
-                    await self._ask(engine, path, asked, caller)
-                    return
-                except NotReached:
-                    if restarted or not await engine.recovered():
-                        raise Refused(503, _NOT_REACHED, retry_after=2) from None
+        deadline = asyncio.get_running_loop().time() + self._fleet.settings.wait_seconds
+        async with self._fleet.using(model) as engine:
+            if path in _SIDE_PATHS:
+                await self._served(engine, deadline, lambda: pass_on(engine.port, path, asked.raw, caller))
+                return
+            try:
+                with engine.line.place(asked.weight) as turn:
+                    await self._served(engine, deadline, lambda: self._ask(engine, path, asked, caller, turn, deadline))
+            except LineFull:
+                full = f"{model.name} is at work for others, and {engine.line.waiting} wait"
+                raise Refused(503, full, retry_after=5) from None
 
-    async def _ask(self, engine: Engine, path: str, asked: Ask, caller: Caller) -> None:
+    async def _served(self, engine: Engine, deadline: float, ask: Callable[[], Awaitable[None]]) -> None:
+        """Ask once the engine is ready, and again where it died before it answered. Raises Refused."""
+        for restarted in (False, True):
+            try:
+                async with asyncio.timeout_at(deadline):
+                    state = await (engine.recovered() if restarted else engine.wait())
+            except TimeoutError:
+                raise Refused(503, engine.reason, retry_after=10) from None
+            if state != "ready":
+                raise Refused(503, engine.reason, retry_after=5)
+            with contextlib.suppress(NotReached):
+                return await ask()
+        raise Refused(503, _NOT_REACHED, retry_after=2)
+
+    async def _ask(
+        self, engine: Engine, path: str, asked: Ask, caller: Caller, turn: asyncio.Future[None], deadline: float
+    ) -> None:
         """Raises NotReached while nothing of an answer has come, Refused."""
-        settings, name = self._fleet.settings, engine.model.name
-        if path in _SIDE_PATHS:
-            return await pass_on(engine.port, path, asked.raw, caller)
-        await check_fits(engine, path, asked.body, len(asked.raw), settings.batch)
-        try:
-            async with engine.line.turn(asked.weight, settings.wait_seconds):
-                await pass_on(engine.port, path, asked.raw, caller)
-        except LineFull:
-            raise Refused(503, f"{name} is at work for others, and {engine.line.waiting} wait", retry_after=5) from None
-        except TimeoutError:
-            waited = f"no slot of {name} got free in {settings.wait_seconds:.0f} s"
-            raise Refused(503, waited, retry_after=10) from None
+        await check_fits(engine, path, asked.body, len(asked.raw))
+        async with self._signs(caller, asked.stream):
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await turn
+            except TimeoutError:
+                waited = f"no slot of {engine.model.name} got free in {self._fleet.settings.wait_seconds:.0f} s"
+                raise Refused(503, waited, retry_after=10) from None
+            await pass_on(engine.port, path, asked.raw, caller)
 
     async def _look(self, request: Request, path: str, caller: Caller) -> None:
         """What is answered without waiting for a model."""
         state, reason = self._fleet.state()
         if path in ("/", "/health", "/health/liveness"):
             # Always 200: the service lives. `status` says whether a model can be asked.
-            model = self._fleet.library.default
+            model = self._fleet.default
             await caller.answer(200, {"status": state, "model": model.name if model else None, "reason": reason})
         elif path == "/health/readiness":
             await caller.answer(200 if state == "ok" else 503, {"status": state, "reason": reason})
@@ -147,7 +163,8 @@ class Front:
 
     @asynccontextmanager
     async def _signs(self, caller: Caller, streaming: bool) -> AsyncIterator[None]:
-        """Signs of life for one who waits for a stream, so that nothing between gives up: comments, as SSE has them."""
+        """Signs of life for one who waits in line for a stream, so that nothing between gives up: comments, as SSE has
+        them. They begin a 200: what is refused before the line is a plain answer."""
         if not streaming:
             yield
             return

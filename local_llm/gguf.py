@@ -44,7 +44,7 @@ class ModelFacts:
     """What a file says of its model. Sizes in bytes, `context` in tokens; 0 or "" where the file does not say.
 
     `kv_bytes_per_token` is what one token of context costs in memory, at 16 bits a value. `pooling` None: the file
-    names none, as chat models do not.
+    names none, as chat models do not. `causal`: a token sees only those before it.
     """
 
     name: str
@@ -60,6 +60,7 @@ class ModelFacts:
     vocabulary: int
     kv_bytes_per_token: int
     pooling: int | None
+    causal: bool
     chat_template: bool
 
 
@@ -70,7 +71,7 @@ def read_facts(path: Path) -> ModelFacts:
             size = path.stat().st_size
             return _Reader(path, file, size).facts()
     except OSError as error:
-        raise NoModel(f"{path} cannot be read ({type(error).__name__}); check its mode") from None
+        raise NoModel(f"{path.name} cannot be read ({type(error).__name__}); check its mode") from None
 
 
 class _CutOff(Exception):
@@ -91,7 +92,7 @@ class _Reader:
         except _CutOff:
             raise self._cut_off() from None
         except (ValueError, TypeError, OverflowError, RecursionError) as error:
-            raise NoModel(f"{self._path} is damaged ({type(error).__name__}); download it again") from None
+            raise NoModel(f"{self._path.name} is damaged ({type(error).__name__}); download it again") from None
         if needed > self._size:
             raise self._cut_off(needed)
         return self._describe(said, parameters)
@@ -99,21 +100,21 @@ class _Reader:
     def _header(self) -> tuple[int, int]:
         head = self._file.read(_HEADER_BYTES)
         if head[:4] != _MAGIC:
-            raise NoModel(f"{self._path} is not a GGUF file (it does not begin with 'GGUF'); replace or remove it")
+            raise NoModel(f"{self._path.name} is not a GGUF file (it does not begin with 'GGUF'); replace or remove it")
         if len(head) < _HEADER_BYTES:
             raise self._cut_off()
         version, tensors, pairs = struct.unpack_from("<IQQ", head, 4)
         if version not in _VERSIONS:
             raise NoModel(
-                f"{self._path} has GGUF version {version}, not 2 or 3; convert it again with a current llama.cpp"
+                f"{self._path.name} has GGUF version {version}, not 2 or 3; convert it again with a current llama.cpp"
             )
         if tensors > _SANE_COUNT or pairs > _SANE_COUNT:
-            raise NoModel(f"{self._path} is damaged (it counts {max(tensors, pairs)} entries); download it again")
+            raise NoModel(f"{self._path.name} is damaged (it counts {max(tensors, pairs)} entries); download it again")
         return tensors, pairs
 
     def _cut_off(self, needed: int | None = None) -> NoModel:
         whole = f" of {needed}" if needed else ""
-        return NoModel(f"{self._path} is cut off after {self._size}{whole} bytes; download it again")
+        return NoModel(f"{self._path.name} is cut off after {self._size}{whole} bytes; download it again")
 
     def _take(self, size: int) -> bytes:
         got = self._file.read(size)
@@ -206,6 +207,7 @@ class _Reader:
             vocabulary=tokens if isinstance(tokens, int) else len(tokens),
             kv_bytes_per_token=_kv_bytes(number),
             pooling=pooling if isinstance(pooling, int) else None,
+            causal=said.get(f"{architecture}.attention.causal") is not False,
             chat_template="tokenizer.chat_template" in said,
         )
 

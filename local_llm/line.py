@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class LineFull(Exception):
@@ -25,39 +25,31 @@ class Line:
     def waiting(self) -> int:
         return len(self._waiting)
 
-    @asynccontextmanager
-    async def turn(self, weight: int, seconds: float) -> AsyncIterator[None]:
-        """Hold `weight` slots. Raises LineFull at once, TimeoutError after `seconds` of waiting."""
-        await self._enter(weight, seconds)
-        try:
-            yield
-        finally:
-            self.busy -= weight
-            self._advance()
-
-    async def _enter(self, weight: int, seconds: float) -> None:
+    @contextmanager
+    def place(self, weight: int) -> Iterator[asyncio.Future[None]]:
+        """A place in the order of arrival. What it gives is done when `weight` slots are held, until it is left.
+        Raises LineFull at once."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry = (weight, turn)
         if not self._waiting and self.busy + weight <= self.slots:
             self.busy += weight
-            return
-        if len(self._waiting) >= self._bound:
+            turn.set_result(None)
+        elif len(self._waiting) >= self._bound:
             raise LineFull
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        entry = (weight, place)
-        self._waiting.append(entry)
+        else:
+            self._waiting.append(entry)
         try:
-            async with asyncio.timeout(seconds):
-                await place
-        except (TimeoutError, asyncio.CancelledError):
-            if place.done() and not place.cancelled():
-                self.busy -= weight  # it was let in at that very moment
+            yield turn
+        finally:
+            if turn.done() and not turn.cancelled():
+                self.busy -= weight
             elif entry in self._waiting:
                 self._waiting.remove(entry)
             self._advance()
-            raise
 
     def _advance(self) -> None:
         while self._waiting and self.busy + self._waiting[0][0] <= self.slots:
-            weight, place = self._waiting.popleft()
-            if not place.done():
+            weight, turn = self._waiting.popleft()
+            if not turn.done():
                 self.busy += weight
-                place.set_result(None)
+                turn.set_result(None)

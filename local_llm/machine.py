@@ -28,7 +28,11 @@ def usable_cores() -> int:
 
 
 def free_memory() -> int | None:
-    """Bytes that could be had without another process losing any; None where nobody says."""
+    """Bytes that could be had without another process losing any; None where nobody says.
+
+    Pages of files count as free, also those that a running engine maps: they can be read again. Who wants those to stay
+    takes them off (`resident_memory` less `own_memory`).
+    """
     free = [_of_table(Path("/proc/meminfo"), "MemAvailable"), *map(_free_in, _own_groups("memory"))]
     known = [value for value in free if value is not None]
     return max(0, min(known)) if known else None
@@ -37,6 +41,11 @@ def free_memory() -> int | None:
 def resident_memory(pid: int) -> int | None:
     """Bytes of a process that are in memory, pages of files included; None when it has gone."""
     return _of_table(Path(f"/proc/{pid}/status"), "VmRSS")
+
+
+def own_memory(pid: int) -> int | None:
+    """Bytes of a process that no file holds too; None when it has gone."""
+    return _of_table(Path(f"/proc/{pid}/status"), "RssAnon")
 
 
 def _own_groups(controller: str) -> Iterator[Path]:
@@ -56,10 +65,10 @@ def _free_in(folder: Path) -> int | None:
     used = _words(folder / "memory.current") or _words(folder / "memory.usage_in_bytes")
     if not limit or not used or not limit[0].isdigit():
         return None
-    # Pages of files that nobody uses just now are given back when they are needed.
+    # Pages of files are given back when they are needed. Version 1 has the whole below it under `total_`.
     counts = dict(line.split() for line in _lines(folder / "memory.stat") if line.count(" ") == 1)
-    idle = int(counts.get("total_inactive_file", counts.get("inactive_file", 0)))
-    return int(limit[0]) - int(used[0]) + idle
+    files = sum(int(counts.get(f"total_{name}", counts.get(name, 0))) for name in ("inactive_file", "active_file"))
+    return int(limit[0]) - int(used[0]) + files
 
 
 def _of_table(path: Path, name: str) -> int | None:

@@ -25,7 +25,7 @@ class ServiceSettings:
     cache_mib: int = 256
     idle_seconds: float = 900.0
     queue: int = 32
-    wait_seconds: float = 300.0
+    wait_seconds: float = 120.0
     memory_mib: int | None = None
     server: str | None = None
 
@@ -39,7 +39,7 @@ _NUMBERS: Mapping[str, tuple[type, str]] = {
     "cache_mib": (int, "memory for remembered prompts"),
     "idle_seconds": (float, "a model that nobody has asked for so long is unloaded; 0: never"),
     "queue": (int, "callers that may wait for a slot, of each model; more get a 503"),
-    "wait_seconds": (float, "longest wait for a slot"),
+    "wait_seconds": (float, "longest wait, for the model to be loaded and for a slot"),
     "memory_mib": (int, "for all models together; else what is free"),
 }
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from local_llm.engine import Engine
 from local_llm.fleet import Fleet
-from local_llm.library import DEMO, Model
-from local_llm.machine import free_memory, resident_memory
+from local_llm.library import Model
+from local_llm.machine import resident_memory
 
 _DEMO_LABEL = "demo, knows only Tollgate"
 
@@ -21,14 +21,14 @@ def listing(fleet: Fleet) -> dict[str, Any]:
 
 def status(fleet: Fleet) -> dict[str, Any]:
     state, reason = fleet.state()
-    default = fleet.library.default
+    default = fleet.default
     settings = fleet.settings
     return {
         "status": state,
         "reason": reason,
         "engine": fleet.server is not None,
         "default": default.name if default else None,
-        "memory_free_bytes": free_memory(),
+        "memory_free_bytes": fleet.free_bytes(),
         "settings": {
             "slots": settings.slots,
             "context": settings.context,
@@ -44,7 +44,7 @@ def status(fleet: Fleet) -> dict[str, Any]:
 def metrics_text(fleet: Fleet) -> str:
     """https://prometheus.io/docs/instrumenting/exposition_formats/"""
     samples: dict[str, list[str]] = {"up": [f"local_llm_up {int(fleet.state()[0] == 'ok')}"]}
-    if (free := free_memory()) is not None:
+    if (free := fleet.free_bytes()) is not None:
         samples["memory_free_bytes"] = [f"local_llm_memory_free_bytes {free}"]
     for name, engine in fleet.engines.items():
         label = name.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
@@ -78,7 +78,7 @@ def _memory(engine: Engine) -> int | None:
 
 
 def _label(model: Model) -> str | None:
-    return _DEMO_LABEL if model.name.startswith(DEMO) else None
+    return _DEMO_LABEL if model.demo else None
 
 
 def _listed(model: Model, fleet: Fleet) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def _listed(model: Model, fleet: Fleet) -> dict[str, Any]:
     return {
         "id": model.name,
         "object": "model",
-        "created": model.stamp[0] // 1_000_000_000,
+        "created": model.stamp[0][0] // 1_000_000_000,
         "owned_by": "local",
         "status": {"value": engine.state if engine else "unloaded"},
         "meta": {

@@ -202,7 +202,7 @@ class LocalSection(Section):
     cache_mib: int = Field(default=256, ge=0)
     idle_seconds: float = Field(default=900, ge=0)
     queue: int = Field(default=32, ge=0)
-    wait_seconds: float = Field(default=300, gt=0)
+    wait_seconds: float = Field(default=120, gt=0)
     memory_mib: int | None = Field(default=None, ge=1)  # default: what is free
 
 

@@ -1,6 +1,7 @@
 """A process in llama-server's place: its flags, `/health`, and a chat stream that tests can steer.
 
-A model file that is named `crashes.gguf` makes it end at once, `GET /slots` later.
+A model file that is named `crashes.gguf` makes it end at once, `GET /slots` later; `slow.gguf` is loaded once there is
+a file `open` beside it. `GET /props` tells how it was started.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from pathlib import Path
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    alias = ""
+    gate: Path | None = None
 
-    def _json(self, body: object) -> None:
+    def _json(self, body: object, status: int = 200) -> None:
         text = json.dumps(body).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(text)))
         self.end_headers()
@@ -28,7 +29,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path == "/health":
-            self._json({"status": "ok"})
+            loaded = self.gate is None or self.gate.exists()
+            self._json({}, 200 if loaded else 503)
+        elif self.path == "/props":
+            self._json({"arguments": sys.argv[1:], "environment": dict(os.environ)})
         elif self.path == "/metrics":
             self._json({})
         else:
@@ -63,9 +67,11 @@ def main() -> None:
     for flag in ("--host", "--port", "--model", "--alias", "--parallel", "--ctx-size"):
         parser.add_argument(flag, required=True)
     chosen, _ = parser.parse_known_args()
-    if Path(chosen.model).name == "crashes.gguf":
+    model = Path(chosen.model)
+    if model.name == "crashes.gguf":
         sys.exit("error: this model makes the engine end")
-    Handler.alias = chosen.alias
+    if model.name == "slow.gguf":
+        Handler.gate = model.with_name("open")
     ThreadingHTTPServer((chosen.host, int(chosen.port)), Handler).serve_forever()
 
 

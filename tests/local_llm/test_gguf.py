@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import gguf
 import pytest
 
 from local_llm.gguf import NoModel, read_facts
@@ -13,7 +14,7 @@ HEADER = b"GGUF" + (3).to_bytes(4, "little") + bytes(16)
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("gguf") / "tiny.gguf"
-    tiny_gguf.write(path, context=512)
+    tiny_gguf.write(path, context=512, shape=tiny_gguf.Shape(pools=gguf.PoolingType.MEAN))
     return path
 
 
@@ -27,7 +28,7 @@ def test_says_what_the_file_says(tiny: Path) -> None:
     # f16 and f32 tensors: the header aside, two to four bytes a weight.
     assert facts.parameters * 2 < facts.file_bytes < facts.parameters * 4
     assert facts.chat_template
-    assert facts.pooling == 1
+    assert (facts.pooling, facts.causal) == (1, True)
 
 
 @pytest.mark.parametrize(

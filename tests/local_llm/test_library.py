@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import gguf
 import pytest
 
 from local_llm.library import Library
@@ -29,15 +30,15 @@ def test_the_first_by_name_is_the_default_unless_one_is_named(tmp_path: Path, ti
     for wanted in ("b", "b.gguf"):
         named = library(tmp_path, wanted)
         assert list(named.models) == ["b", "a"]
-        assert named.default is named.models["b"]
-    assert library(tmp_path, "c").default is None
+        assert named.default() is named.models["b"]
+    assert library(tmp_path, "c").default() is None
     assert library(tmp_path, "c").reason == f"there is no c.gguf in {tmp_path}"
 
 
 def test_the_demo_is_the_default_only_while_there_is_no_other(tmp_path: Path, tiny: bytes) -> None:
     (tmp_path / "tollgate-demo.gguf").write_bytes(tiny)
     found = library(tmp_path)
-    assert [found.default.name if found.default else None] == ["tollgate-demo"]
+    assert found.default() is found.models["tollgate-demo"]
     (tmp_path / "z.gguf").write_bytes(tiny)
     found.look()
     assert list(found.models) == ["z", "tollgate-demo"]
@@ -64,6 +65,30 @@ def test_a_model_in_parts_is_one_when_all_are_there(tmp_path: Path, tiny: bytes)
     (tmp_path / "mmproj-big.gguf").write_bytes(tiny)
     found = library(tmp_path)
     assert list(found.models) == ["big"]
+    big, parts = found.models["big"], sorted(tmp_path.glob("big-*"))
+    assert list(big.files) == parts
+    assert big.facts.file_bytes == 2 * len(tiny)
+    (tmp_path / "one.gguf").write_bytes(tiny)
+    assert big.facts.parameters == 2 * library(tmp_path).models["one"].facts.parameters
+    parts[1].write_bytes(tiny[:-1])
+    found.look()
+    assert "big-00002-of-00002.gguf is cut off" in found.problems["big-00001-of-00002"]
+
+
+def test_embedding_models_take_the_whole_input_at_once_where_they_must_and_are_the_default_last(tmp_path: Path) -> None:
+    for name, pools in (("a-mean", gguf.PoolingType.MEAN), ("b-last", gguf.PoolingType.LAST), ("writes", None)):
+        tiny_gguf.write(tmp_path / f"{name}.gguf", context=512, shape=tiny_gguf.Shape(pools=pools))
+    (tmp_path / "tollgate-demo.gguf").write_bytes((tmp_path / "writes.gguf").read_bytes())
+    found = library(tmp_path)
+    assert list(found.models) == ["writes", "tollgate-demo", "a-mean", "b-last"]
+    settings = ServiceSettings(tmp_path, context=2048, batch=128)
+    assert {name: model.batch(settings) for name, model in found.models.items()} == {
+        "writes": 128,
+        "tollgate-demo": 128,
+        "a-mean": 512,
+        "b-last": 128,
+    }
+    assert found.default({"writes"}) is found.models["tollgate-demo"]
 
 
 def test_needs_its_weights_and_every_slots_context(tmp_path: Path, tiny: bytes) -> None:

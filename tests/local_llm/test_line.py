@@ -16,7 +16,9 @@ class Guest:
         self.task = asyncio.create_task(self._come(line, weight, seconds))
 
     async def _come(self, line: Line, weight: int, seconds: float) -> None:
-        async with line.turn(weight, seconds):
+        with line.place(weight) as turn:
+            async with asyncio.timeout(seconds):
+                await turn
             self.inside.set()
             await self._leave.wait()
 

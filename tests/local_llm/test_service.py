@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+import os
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
-from tests.local_llm.serving import ROOT, serving
+from local_llm.machine import usable_cores
+from tests.local_llm.serving import ROOT, Service, serving
 from tests.services import wait_until
 
 HEADER = b"GGUF" + (3).to_bytes(4, "little") + bytes(16)
@@ -86,6 +95,133 @@ def test_an_engine_that_cannot_start_is_tried_with_growing_pauses(models: Path, 
         assert "exit code 1" in service.await_status("failed")["reason"]
         assert service.http.post("/completion", json={}).status_code == 503
         assert "error: this model makes the engine end" in service.log()
+
+
+@contextmanager
+def _held(service: Service, path: str = "/completion", **body: Any) -> Iterator[None]:
+    """A slot is taken by one who listens."""
+    asked = {"events": 100_000, "seconds": 0.01, "gone": os.devnull, **body}
+    with service.http.stream("POST", path, json=asked) as got:
+        pieces = got.iter_raw()
+        assert next(pieces).startswith(b"data: 0")
+        yield
+
+
+def _streamed(service: Service, **body: Any) -> httpx.Response:
+    return httpx.post(f"{service.url}/completion", json={"stream": True, "events": 1, **body}, timeout=60)
+
+
+def test_while_a_model_loads_callers_wait_in_order_and_within_the_bound(models: Path, engine: Path) -> None:
+    (models / "slow.gguf").write_bytes(HEADER)
+    with serving(models, engine, "--slots", "1", "--queue", "1") as service, ThreadPoolExecutor(2) as pool:
+        service.await_status("loading")
+        first = pool.submit(_streamed, service)
+        wait_until(lambda: service.model("slow").get("busy") == 1, what="the first has its slot")
+        second = pool.submit(_streamed, service)
+        wait_until(lambda: service.model("slow").get("queue") == 1, what="the second waits")
+        third = _streamed(service)
+        assert (third.status_code, third.headers["retry-after"]) == (503, "5")
+        assert "and 1 wait" in third.json()["error"]["message"]
+        (models / "open").touch()
+        for answer in (first.result(), second.result()):
+            assert "data: 0" in answer.text
+
+
+def test_a_model_that_is_not_loaded_in_time_is_a_plain_503_for_a_stream_too(models: Path, engine: Path) -> None:
+    """Longer than until the first sign of life, which would have been a 200."""
+    (models / "slow.gguf").write_bytes(HEADER)
+    with serving(models, engine, "--wait-seconds", "2.5") as service:
+        service.await_status("loading")
+        got = _streamed(service)
+        assert (got.status_code, got.headers["retry-after"]) == (503, "10")
+        assert got.json()["error"]["message"] == "slow is being loaded"
+
+
+def test_who_waits_in_line_for_a_stream_gets_signs_of_life_and_then_the_reason(models: Path, engine: Path) -> None:
+    (models / "tiny.gguf").write_bytes(HEADER)
+    with serving(models, engine, "--slots", "1", "--wait-seconds", "2.5") as service:
+        service.await_ready("tiny")
+        with _held(service):
+            late = _streamed(service)
+            whole = httpx.post(f"{service.url}/completion", json={"events": 1}, timeout=60)
+        sign, error = late.text.removesuffix("\n\n").split("\n\n")
+        assert (late.status_code, sign) == (200, ": waiting")
+        assert json.loads(error.removeprefix("data: "))["error"]["code"] == 503
+        assert (whole.status_code, whole.headers["retry-after"]) == (503, "10")
+        assert whole.json()["error"]["message"] == "no slot of tiny got free in 2 s"
+
+
+def test_several_texts_at_once_take_several_slots(models: Path, engine: Path) -> None:
+    (models / "tiny.gguf").write_bytes(HEADER)
+    with serving(models, engine, "--slots", "4") as service:
+        service.await_ready("tiny")
+        for body, slots in (
+            ({"input": ["one", "two", "three"]}, 3),
+            ({"content": [[1, 2], [3]]}, 2),
+            ({"input": [1, 2, 3]}, 1),
+            ({"input": [{"role": "user", "content": "hello"}] * 3}, 1),
+        ):
+            with _held(service, "/embeddings", **body):
+                assert service.model("tiny")["busy"] == slots
+            wait_until(lambda: service.model("tiny")["busy"] == 0, what="the slots are free")
+
+
+def test_the_engine_is_started_with_what_was_measured(models: Path, engine: Path) -> None:
+    (models / "tiny.gguf").write_bytes(HEADER)
+    with serving(models, engine, "--slots", "3", "--context", "512", "--cache-mib", "7") as service:
+        service.await_ready("tiny")
+        told = service.http.get("/props").json()
+    flags = told["arguments"]
+    value = dict(itertools.pairwise(flags))
+    cores = str(usable_cores())
+    assert told["environment"]["GOMP_SPINCOUNT"] == "1000"
+    assert (value["--parallel"], value["--ctx-size"]) == ("3", str(3 * 512))
+    assert (value["--threads"], value["--threads-batch"]) == (cores, cores)
+    assert (value["--batch-size"], value["--ubatch-size"], value["--cache-ram"]) == ("128", "128", "7")
+    assert value["--pooling"] == "last"
+    assert {"--embeddings", "--jinja", "--metrics", "--slots", "--offline"} <= set(flags)
+    assert "--kv-unified" not in flags
+
+
+def _sized(path: Path, size: int) -> None:
+    """A model that says to need so many bytes, and takes none of the disk."""
+    path.write_bytes(HEADER)
+    os.truncate(path, size)
+
+
+def test_memory_that_was_promised_to_one_engine_is_not_given_to_another(models: Path, engine: Path) -> None:
+    with serving(models, engine) as service:
+        service.await_status("no model")
+        free = service.status()["memory_free_bytes"]
+        for name in ("a", "b"):
+            _sized(models / f"{name}.gguf", free * 6 // 10)
+        service.await_ready("a")  # its weights are not in memory: the stand-in reads none
+        with _held(service):
+            refused = service.post("/completion", model="b", events=1)
+            assert refused.status_code == 503
+            assert "GB are free while a is at work; try again" in refused.json()["error"]["message"]
+        wait_until(lambda: service.model("a")["busy"] == 0, what="a is idle")
+        assert service.post("/completion", model="b", events=1).status_code == 200
+        assert (service.model("a")["state"], service.model("b")["state"]) == ("unloaded", "ready")
+
+
+def test_a_model_that_can_never_fit_unloads_none_and_the_next_is_the_default(models: Path, engine: Path) -> None:
+    (models / "b.gguf").write_bytes(HEADER)
+    (models / "crashes.gguf").write_bytes(HEADER)
+    with serving(models, engine) as service:
+        service.await_ready("b")
+        _sized(models / "a.gguf", 3 * service.status()["memory_free_bytes"])
+        wait_until(lambda: service.model("a").get("state") == "failed", what="the first by name is refused")
+        assert "take a smaller model" in service.model("a")["reason"]
+        assert (service.health()["model"], service.status()["default"]) == ("b", "b")
+        pid = service.engine_pid()
+        assert service.post("/completion", model="a", events=1).status_code == 503
+        assert service.post("/completion", events=1).status_code == 200
+        assert service.engine_pid() == pid
+        # Who names a default is answered by no other.
+        with serving(models, engine, "--model", "crashes") as named:
+            assert named.await_status("failed")["model"] == "crashes"
+            assert "exit code 1" in named.post("/completion", events=1).json()["error"]["message"]
 
 
 def test_without_an_engine_it_says_how_to_get_one(models: Path) -> None:

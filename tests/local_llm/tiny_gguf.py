@@ -52,7 +52,7 @@ _THINKING_TEMPLATE = (
 @dataclass(frozen=True)
 class Shape:
     """Heads have a whole number of dimensions each. `eight_bits`: weights as Q8_0, else F16. `thinks`: it reasons, and
-    is told of tools."""
+    is told of tools. `pools`: how, for a model that is made for embeddings."""
 
     layers: int = 2
     width: int = 64
@@ -61,6 +61,7 @@ class Shape:
     kv_heads: int = 2
     eight_bits: bool = False
     thinks: bool = False
+    pools: gguf.PoolingType | None = None
 
 
 TINY = Shape()
@@ -122,7 +123,8 @@ def _describe(writer: Any, context: int, shape: Shape) -> int:
     writer.add_rope_dimension_count(shape.width // shape.heads)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_vocab_size(VOCABULARY)
-    writer.add_pooling_type(gguf.PoolingType.MEAN)  # else embeddings come back per token
+    if shape.pools is not None:
+        writer.add_pooling_type(shape.pools)
     writer.add_tokenizer_model("llama")
     writer.add_tokenizer_pre("default")
     writer.add_token_list(["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *pieces])

@@ -80,7 +80,7 @@ def _list(library: Library, settings: Settings) -> int:
     write(f"in {settings.models_dir}:\n")
     for model in library.models.values():
         facts = model.facts
-        mark = "*" if model is library.default else " "
+        mark = "*" if model is library.default() else " "
         needed = model.needed_bytes(service) / 1e9
         size = f"{facts.file_bytes / 1e6:7,.0f} MB  {facts.quantisation or '-':8}"
         write(f" {mark} {model.name:40} {size} {facts.context:7} tokens  needs {needed:.1f} GB  {facts.licence}\n")
@@ -135,11 +135,12 @@ class _Bar:
 
 
 def _remove(model: Model) -> int:
-    try:
-        model.path.unlink()
-    except OSError as error:
-        raise SettingsError(f"{model.path}: {error.strerror}") from None
-    sys.stdout.write(f"{model.path} is removed\n")
+    for file in model.files:
+        try:
+            file.unlink()
+        except OSError as error:
+            raise SettingsError(f"{file}: {error.strerror}") from None
+        sys.stdout.write(f"{file} is removed\n")
     return 0
 
 
