@@ -144,7 +144,8 @@ def find_endpoint(
     key = _checked(api_key, name)
     named_gateway = is_gateway_name(name)
     ours = _first(environment, _GATEWAY_KEYS)
-    if named_gateway or (key or "").startswith(_GATEWAY_KEY) or (key is None and ours is not None):
+    meant = ours is not None and not _is_server_without_key(name, api_base, environment)
+    if named_gateway or (key or "").startswith(_GATEWAY_KEY) or (key is None and meant):
         old = _first(environment, _OLD_KEYS) if named_gateway else None
         return _gateway(
             None if named_gateway else name, key or _checked(ours or old, "tollgate"), api_base, environment
@@ -158,14 +159,26 @@ def find_endpoint(
     return _direct(name, key, api_base, environment)
 
 
+def _is_server_without_key(name: str | None, api_base: str | None, environment: Mapping[str, str]) -> bool:
+    """Whether a provider that needs no key was named with an address of its own: it shall not see the gateway's key.
+    Without that address, or at the gateway's, the gateway is meant."""
+    if name is None or api_base is None or ROWS.get(IMPLIED_TYPES.get(name, name), ROWS["openai_compatible"]).needs_key:
+        return False
+    return _gateway_base(api_base) != _gateway_base(_first(environment, _GATEWAY_BASES) or GATEWAY.base_url or "")
+
+
+def _gateway_base(address: str) -> str:
+    return _address(address).removesuffix("/v1")
+
+
 def _gateway(
     name: str | None, key: str | None, api_base: str | None, environment: Mapping[str, str], *, keyless: bool = False
 ) -> Endpoint:
     """`keyless`: a server that may want no key."""
     if key is None and not keyless:
         raise MissingApiKeyError("No key for the gateway: give api_key=, or set TOLLGATE_KEY", provider="tollgate")
-    base = _address(api_base or _first(environment, _GATEWAY_BASES) or GATEWAY.base_url or "")
-    return Endpoint(name, GATEWAY, base.removesuffix("/v1"), key)
+    base = _gateway_base(api_base or _first(environment, _GATEWAY_BASES) or GATEWAY.base_url or "")
+    return Endpoint(name, GATEWAY, base, key)
 
 
 def _direct(name: str, key: str | None, api_base: str | None, environment: Mapping[str, str]) -> Endpoint:

@@ -57,6 +57,8 @@ _DIRECT: list[tuple[Any, ...]] = [
     ("local", None, None, {}, ("local", "http://127.0.0.1:11434/v1", None)),
     ("acme", None, "http://acme:1/v1", {}, ("acme", "http://acme:1/v1", None)),
     ("openai", "sk-1", None, {"TOLLGATE_KEY": "gw-e"}, ("openai", "https://api.openai.com/v1", "sk-1")),
+    ("ollama", None, "http://o:1/v1", {"TOLLGATE_KEY": "gw-e"}, ("ollama", "http://o:1/v1", None)),
+    ("acme", None, "http://acme:1/v1", {"TOLLGATE_KEY": "gw-e"}, ("acme", "http://acme:1/v1", None)),
 ]
 # By name, by key, by environment, by address alone.
 _THROUGH: list[tuple[Any, ...]] = [
@@ -73,6 +75,9 @@ _THROUGH: list[tuple[Any, ...]] = [
         {"TOLLGATE_KEY": "gw-e", "OPENAI_API_KEY": "sk-hidden"},
         ("openai", "http://127.0.0.1:8000", "gw-e"),
     ),
+    ("ollama", None, None, {"TOLLGATE_KEY": "k"}, ("ollama", "http://127.0.0.1:8000", "k")),
+    ("local", None, "http://127.0.0.1:8000/v1/", {"TOLLGATE_KEY": "k"}, ("local", "http://127.0.0.1:8000", "k")),
+    ("openai", None, "http://h:1", {"TOLLGATE_KEY": "k"}, ("openai", "http://h:1", "k")),
     (None, "k", "http://h:3/v1/", {}, (None, "http://h:3", "k")),
     (None, None, "http://h:3", {}, (None, "http://h:3", None)),
 ]
