@@ -23,7 +23,7 @@ class Limits:
     """Of the control group: bytes, and CPUs' worth of time. None: no limit."""
 
     memory: int | None
-    memory_used: int | None
+    memory_used: int | None  # without file contents that the kernel drops when it needs the room
     cpus: float | None
     cpu_seconds: float | None  # used so far
 
@@ -91,11 +91,13 @@ def read_limits(cgroup: Path) -> Limits:
     cpus = _share(quota, period)
     if cpus is None:
         cpus = _share(_text(cgroup / "cpu/cpu.cfs_quota_us"), _text(cgroup / "cpu/cpu.cfs_period_us"))
+    if (bound := _bound_cpus(cgroup)) is not None and bound < (os.cpu_count() or 1):
+        cpus = float(bound) if cpus is None else min(cpus, bound)
     used = _number(_text(cgroup / "memory.current")) or _number(_text(cgroup / "memory/memory.usage_in_bytes"))
     memory = _number(_text(cgroup / "memory.max")) or _number(_text(cgroup / "memory/memory.limit_in_bytes"))
     return Limits(
         memory=memory if memory is not None and memory < _NO_LIMIT else None,
-        memory_used=used,
+        memory_used=None if used is None else max(0, used - _reclaimable(cgroup)),
         cpus=cpus,
         cpu_seconds=_cpu_seconds(cgroup),
     )
@@ -131,6 +133,26 @@ def _cpu_seconds(cgroup: Path) -> float | None:
             return found / 1e6
     nanoseconds = _number(_text(cgroup / "cpuacct/cpuacct.usage"))
     return None if nanoseconds is None else nanoseconds / 1e9
+
+
+def _bound_cpus(cgroup: Path) -> int | None:
+    """How many CPUs its processes may run on, as `0-3,8`."""
+    listed = _text(cgroup / "cpuset.cpus.effective") or _text(cgroup / "cpuset/cpuset.effective_cpus")
+    count = 0
+    for span in (listed or "").split(","):
+        first, _, last = span.partition("-")
+        start, end = _number(first), _number(last or first)
+        if start is None or end is None or end < start:
+            return None
+        count += end - start + 1
+    return count
+
+
+def _reclaimable(cgroup: Path) -> int:
+    """As `docker stats` counts: https://docs.docker.com/reference/cli/docker/container/stats/"""
+    stat = _text(cgroup / "memory.stat") or _text(cgroup / "memory/memory.stat") or ""
+    found = dict(line.partition(" ")[::2] for line in stat.splitlines())
+    return _number(found.get("total_inactive_file") or found.get("inactive_file")) or 0
 
 
 def _share(quota: str | None, period: str | None) -> float | None:

@@ -10,20 +10,30 @@ import base64
 import binascii
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, Row, and_, or_, select
+from sqlalchemy import Engine, Row, and_, func, or_, select
 
 from ledger.engine import reading
 from ledger.filters import UsageFilter, conditions
 from ledger.summaries import totals
-from ledger.tables import TOKEN_COLUMNS, from_us, to_us, usage_events, usage_receipts
+from ledger.tables import TOKEN_COLUMNS, daily_usage, from_us, to_us, usage_events, usage_receipts
 from usage_contract.event import Caller, Receipt, Tokens, UsageEvent
 
 _EVENT = usage_events.c
 
-__all__ = ["UsageFilter", "UsagePage", "UsageRow", "each_event", "receipts", "to_row", "usage_count", "usage_page"]
+__all__ = [
+    "UsageFilter",
+    "UsagePage",
+    "UsageRow",
+    "each_event",
+    "receipts",
+    "recent_durations",
+    "to_row",
+    "usage_count",
+    "usage_page",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +75,25 @@ def usage_page(
         found = [to_row(row) for row in connection.execute(query)]
     rows = tuple(found[:limit])
     return UsagePage(rows, _cursor(rows[-1]) if len(found) > limit and rows else None)
+
+
+def recent_durations(engine: Engine, user_id: str | None, most: int) -> dict[tuple[str, str], list[int]]:
+    """By (provider, model): microseconds of the last successful attempts, at most `most` of each, ascending; of one
+    user or of all. Looked for on the last day on which it was called and the day before, so that a model that nobody
+    calls any more costs no look at all rows."""
+    days = daily_usage.c
+    last = select(days.provider, days.model, func.max(days.day)).group_by(days.provider, days.model)
+    if user_id is not None:
+        last = last.where(days.user_id == user_id)
+    found = {}
+    with reading(engine) as connection:
+        for provider, model, day in connection.execute(last).all():
+            start = datetime.combine(day, time(), UTC) - timedelta(days=1)
+            wanted = UsageFilter(user_id=user_id, provider=provider, model=model, start=start)
+            query = select(_EVENT.duration_us).where(*conditions(wanted), _EVENT.status == "success")
+            query = query.order_by(_EVENT.event_time.desc()).limit(most)
+            found[(provider, model)] = sorted(connection.execute(query).scalars())
+    return found
 
 
 def usage_count(engine: Engine, wanted: UsageFilter) -> int:

@@ -19,12 +19,12 @@ from gateway.parts import Parts
 from gateway.routes.deps import MasterRoute, PartsDep, credential_of
 from gateway.routes.doors import ToldRoute
 from gateway.routes.exact_json import dollars, exact_json
-from ledger.queries import UsageFilter, UsageRow, usage_page
+from ledger.queries import UsageFilter, UsageRow, recent_durations, usage_page
 from ledger.summaries import UsageGroup, summary
 from wire.errors import NotReady
 from wire.front_doors.cpu_stack import DOOR
 
-_SAMPLE = 1000  # the last events, of which latencies are told
+_SAMPLE = 1000  # the last attempts of a model, of which latencies are told
 
 
 class StatusRoute(ToldRoute):
@@ -47,7 +47,7 @@ async def get_status(request: Request, parts: PartsDep) -> Response:
     if credential := credential_of(request):
         principal = await parts.keys.authenticate(credential)
         body |= _state(parts) | {"reasons": list(readiness.reasons)}
-        body["models"] = await asyncio.to_thread(_models, parts.ledger, UsageFilter(user_id=principal.user_id))
+        body["models"] = await asyncio.to_thread(_models, parts.ledger, principal.user_id)
     return exact_json(body, status=200 if readiness.ready else 503)
 
 
@@ -79,19 +79,14 @@ def _state(parts: Parts) -> dict[str, Any]:
     }
 
 
-def _models(ledger: Engine, wanted: UsageFilter) -> list[dict[str, Any]] | None:
+def _models(ledger: Engine, user_id: str | None) -> list[dict[str, Any]] | None:
     """None when the ledger cannot be read: the rest of the status can be told all the same."""
     try:
-        groups = summary(ledger, wanted, ("provider", "model"))
-        recent = usage_page(ledger, wanted, limit=_SAMPLE).rows
+        groups = summary(ledger, UsageFilter(user_id=user_id), ("provider", "model"))
+        times = recent_durations(ledger, user_id, _SAMPLE)
     except SQLAlchemyError:
         return None
-    times: dict[tuple[str, str], list[int]] = {}
-    for row in recent:
-        event = row.event
-        if event.status == "success" and event.duration_us is not None:
-            times.setdefault((event.provider, event.model_used), []).append(event.duration_us)
-    return [_model(group, sorted(times.get((group.provider or "", group.model or ""), ()))) for group in groups]
+    return [_model(group, times.get((group.provider or "", group.model or ""), ())) for group in groups]
 
 
 def _model(group: UsageGroup, durations: Sequence[int]) -> dict[str, Any]:

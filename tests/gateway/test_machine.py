@@ -55,6 +55,27 @@ def test_no_limit_is_none(tmp_path: Path, files: dict[str, str]) -> None:
     assert (found.memory, found.cpus) == (None, None)
 
 
+def test_cpus_that_a_group_is_bound_to_and_memory_that_the_kernel_may_take_back(tmp_path: Path) -> None:
+    count = os.cpu_count() or 1
+    two = write(
+        tmp_path / "two",
+        memory_dot_current="5000",
+        memory_dot_stat="anon 100\ninactive_file 3000\nactive_file 7",
+        cpu_dot_max=f"{count * 200000} 100000",
+    )
+    (two / "cpuset.cpus.effective").write_text("0\n")
+    found = read_limits(two)
+    assert (found.memory_used, found.cpus) == (2000, 1.0 if count > 1 else 2.0)
+    (two / "cpuset.cpus.effective").write_text(f"0-{count - 1}\n")
+    assert read_limits(two).cpus == 2.0 * count
+    one = write(
+        tmp_path / "one", memory__memory_dot_usage_in_bytes="5000", memory__memory_dot_stat="total_inactive_file 4000"
+    )
+    write(one, cpuset__cpuset_dot_effective_cpus="0")
+    assert read_limits(one).memory_used == 1000
+    assert read_limits(one).cpus == (1.0 if count > 1 else None)
+
+
 def test_in_a_container_its_limits_count(tmp_path: Path) -> None:
     group = write(
         tmp_path / "group",

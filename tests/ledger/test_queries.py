@@ -8,7 +8,7 @@ from datetime import UTC, timedelta
 import pytest
 from sqlalchemy import Engine
 
-from ledger.queries import UsageFilter, each_event, receipts, usage_count, usage_page
+from ledger.queries import UsageFilter, each_event, receipts, recent_durations, usage_count, usage_page
 from tests.usage_worker.events import NOON, PRODUCER, event_id, save, usage_event
 from usage_contract.event import Receipt, UsageEvent
 
@@ -144,3 +144,17 @@ def test_an_empty_ledger(ledger: Engine) -> None:
     assert usage_page(ledger, UsageFilter()).rows == ()
     assert usage_count(ledger, UsageFilter()) == 0
     assert list(each_event(ledger, UsageFilter())) == []
+
+
+def test_a_busy_model_hides_no_other_ones_latencies(ledger: Engine) -> None:
+    quiet = [usage_event(number, NOON - timedelta(days=3), model_used="quiet", duration_us=7) for number in range(2)]
+    quiet.append(usage_event(2, NOON - timedelta(days=30), model_used="quiet", duration_us=9))
+    busy = [usage_event(n, NOON + timedelta(minutes=n), model_used="busy", duration_us=100 - n) for n in range(10, 30)]
+    busy.append(usage_event(30, NOON + timedelta(hours=1), model_used="busy", duration_us=1, status="error"))
+    save(ledger, quiet + busy)
+    assert recent_durations(ledger, None, 4) == {
+        ("openai", "quiet"): [7, 7],
+        ("openai", "busy"): [71, 72, 73, 74],
+    }
+    assert recent_durations(ledger, "user-1", 1) == {("openai", "quiet"): [7], ("openai", "busy"): [72]}
+    assert recent_durations(ledger, "nobody", 4) == {}
