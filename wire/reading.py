@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from typing import Any
 
@@ -12,6 +13,8 @@ import orjson
 
 from wire.errors import BadRequest
 
+# What no id, name or tag holds: control characters but tab and line feed, and halves of surrogate pairs.
+UNSTORABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1
 
 

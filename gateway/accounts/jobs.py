@@ -16,7 +16,7 @@ from typing import Final, Literal
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, delete, func, insert, or_, select, update
 
 from gateway.accounts.store import AccountStore, in_thread
-from gateway.accounts.tables import jobs
+from gateway.accounts.tables import jobs, users
 from gateway.ids import uuid7
 from gateway.settings import JobsSection
 from wire.errors import LimitReached, TooLarge
@@ -134,10 +134,15 @@ class Jobs:
         await in_thread(work)
 
     def purge(self) -> int:
-        """Delete some of those whose answer can no longer be fetched. Returns how many; it blocks."""
+        """Delete some of those whose answer can no longer be fetched, or whose user was deleted. Where nobody makes
+        jobs any more, those that wait end with their time, too. Returns how many; it blocks."""
+        gone = select(users.c.user_id).where(users.c.deleted_at.is_not(None))
         with self._store.engine.begin() as connection:
-            ended = and_(jobs.c.expires_at <= _now(connection), jobs.c.state.not_in(OPEN))
-            found = connection.execute(select(jobs.c.job_id).where(ended).limit(_PURGED_AT_ONCE)).scalars().all()
+            ended = jobs.c.expires_at <= _now(connection)
+            if self._settings.enabled:
+                ended = and_(ended, jobs.c.state.not_in(OPEN))
+            query = select(jobs.c.job_id).where(or_(ended, jobs.c.user_id.in_(gone)))
+            found = connection.execute(query.limit(_PURGED_AT_ONCE)).scalars().all()
             connection.execute(delete(jobs).where(jobs.c.job_id.in_(found)))
         return len(found)
 

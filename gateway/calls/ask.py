@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,9 +16,12 @@ from wire.errors import BadRequest
 from wire.multipart import boundary_of, has_field, read_field
 from wire.neutral import Request
 from wire.output_cap import read_output_cap, set_output_cap
+from wire.reading import UNSTORABLE
 from wire.rewriting import replace_top_level
 
 _MAX_TAG = 255
+DefaultModel = Callable[[Mapping[str, Any]], str | None]
+LOWER_CAP = b"x-tollgate-lower-max-tokens"
 _SWITCH = {"1": True, "true": True, "0": False, "false": False}
 
 
@@ -64,8 +68,8 @@ class Ask:
         return replace(self, raw=raw, body=_parse(raw), output_cap=cap)
 
 
-def read_ask(exchange: Exchange, surface: Surface, raw: bytes, default_model: str | None = None) -> Ask:
-    """`default_model` is asked for by a call that names none. Raises BadRequest naming the field."""
+def read_ask(exchange: Exchange, surface: Surface, raw: bytes, default_model: DefaultModel | None = None) -> Ask:
+    """`default_model` says what a call asks for that names none. Raises BadRequest naming the field."""
     content_type = exchange.header(b"content-type") or ""
     if isinstance(surface, ForwardSurface) and surface.form:
         body = _form(raw, boundary_of(content_type), surface.turns)
@@ -77,7 +81,8 @@ def read_ask(exchange: Exchange, surface: Surface, raw: bytes, default_model: st
     strict = strict or exchange.header(b"x-tollgate-strict") in ("1", "true")
     model = exchange.params.get("model") or body.get("model")
     if model is None:
-        model = surface.default_model if isinstance(surface, ForwardSurface) else default_model
+        model = surface.default_model if isinstance(surface, ForwardSurface) else None
+        model = default_model(body) if default_model is not None else model
     if not isinstance(model, str) or not model.strip():
         raise BadRequest("'model' is required and must be a non-empty string", param="model")
     _check_turns(body, surface)
@@ -96,7 +101,7 @@ def read_ask(exchange: Exchange, surface: Surface, raw: bytes, default_model: st
         output_cap=read_output_cap(body),
         content_type=content_type,
         own_key=read_own_key(exchange.header),
-        lower_cap=_SWITCH.get(exchange.header(b"x-tollgate-lower-max-tokens") or ""),
+        lower_cap=_SWITCH.get(exchange.header(LOWER_CAP) or ""),
     )
 
 
@@ -159,5 +164,5 @@ def _named(body: dict[str, Any], field: str | None) -> str | None:
 
 
 def _tag(value: str | None) -> str | None:
-    """A tag fit for a row: bounded, no NUL (Postgres takes none), None when empty."""
-    return value.replace("\x00", "")[:_MAX_TAG] or None if value else None
+    """A tag fit for a row, and for the path by which it is asked for: bounded, None when empty."""
+    return UNSTORABLE.sub("", value)[:_MAX_TAG] or None if value else None

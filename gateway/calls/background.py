@@ -17,6 +17,7 @@ import orjson
 
 from gateway.accounts.jobs import Job, Jobs
 from gateway.accounts.keys import Keys, Principal
+from gateway.calls.ask import LOWER_CAP
 from gateway.exchange import CallerGone, Exchange, Message
 from gateway.ids import uuid7
 from gateway.observability.logs import access
@@ -37,15 +38,19 @@ Serve = Callable[[Principal, Exchange, DoorSurface], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """What is kept of a call until it is made: its body, never a key; whether its caller had one; its language."""
+    """What is kept of a call until it is made: its body, never a key; whether its caller had one; what two
+    of its headers said."""
 
     body: dict[str, Any]
     visitor: bool
     language: str | None
+    lower_cap: str | None = None
 
     def to_json(self) -> str:
         body = {name: value for name, value in self.body.items() if name not in _SECRET}
-        return orjson.dumps({"body": body, "visitor": self.visitor, "language": self.language}).decode()
+        return orjson.dumps(
+            {"body": body, "visitor": self.visitor, "language": self.language, "lower_cap": self.lower_cap}
+        ).decode()
 
     @staticmethod
     def from_json(text: str) -> JobRequest:
@@ -128,11 +133,17 @@ class Background:
         self._jobs.added.set()  # there is room for another one
 
     async def _claim(self, most: int) -> list[Job]:
+        claiming = asyncio.create_task(self._jobs.claim(most))
         try:
-            return await self._jobs.claim(most)
+            return await asyncio.shield(claiming)
         except NotReady as error:
             _log.info("no job can be claimed just now: %s", error.code)
             return []
+        except asyncio.CancelledError:  # its thread goes on and claims them all the same
+            await asyncio.wait([claiming])
+            for job in () if claiming.exception() else claiming.result():
+                await self._give_back(job)
+            raise
 
     async def _work(self, job: Job) -> None:
         line = self._lines[job.job_id] = _Line(JobRequest.from_json(job.request), self._surface.path)
@@ -145,8 +156,13 @@ class Background:
         finally:
             renewing.cancel()
             del self._lines[job.job_id]
-        if not line.exchange.gone:
+        if line.exchange.gone:
+            return
+        try:
             await self._finish(job, line)
+        except asyncio.CancelledError:  # it has been paid for: a last try
+            await self._write_down(job, line)
+            raise
 
     async def _call(self, job: Job, line: _Line) -> None:
         exchange = line.exchange
@@ -190,15 +206,19 @@ class Background:
     async def _finish(self, job: Job, line: _Line) -> None:
         """Write the answer down, however long the database is away: it has been paid for."""
         until = perf_counter() + _KEEP_TRYING_SECONDS
-        while True:
-            try:
-                await self._jobs.finish(job.job_id, line.status or 500, line.body.decode())
-            except NotReady:
-                if perf_counter() > until:
-                    return _log.error("the answer of job %s could not be written down", job.job_id)
-                await asyncio.sleep(_LOOK_SECONDS)
-            else:
-                return None
+        while not await self._write_down(job, line):
+            if perf_counter() > until:
+                _log.error("the answer of job %s could not be written down", job.job_id)
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _write_down(self, job: Job, line: _Line) -> bool:
+        """False while the database is away."""
+        try:
+            await self._jobs.finish(job.job_id, line.status or 500, line.body.decode())
+        except NotReady:
+            return False
+        return True
 
     async def _give_back(self, job: Job) -> None:
         try:
@@ -217,8 +237,9 @@ class _Line:
         self.visitor = request.visitor
         self.language = preferred(request.language)
         headers = [(b"content-type", b"application/json")]
-        if request.language is not None:
-            headers.append((b"accept-language", request.language.encode("latin-1", "replace")))
+        for name, value in ((b"accept-language", request.language), (LOWER_CAP, request.lower_cap)):
+            if value is not None:
+                headers.append((name, value.encode("latin-1", "replace")))
         scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": headers}
         self._request: bytes | None = orjson.dumps(request.body)
         self.exchange = Exchange(scope, self._receive, self._send, uuid7(), perf_counter())

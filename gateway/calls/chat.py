@@ -137,7 +137,7 @@ class Calls:
         if not isinstance(surface, DoorSurface):
             return read_ask(exchange, surface, raw)
         door = self._doors[surface.dialect.name]
-        ask = read_ask(exchange, surface, raw, door.default_model())
+        ask = read_ask(exchange, surface, raw, door.default_model)
         own_key = door.own_key(ask.body)
         return ask if own_key is None else replace(ask, own_key=own_key)
 

@@ -48,8 +48,8 @@ class Passage:
 class Door(Protocol):
     """One front door. There is one object per process; what belongs to a call is in its `Visit`."""
 
-    def default_model(self) -> str | None:
-        """What a call asks for that names no model; None: it must name one."""
+    def default_model(self, body: Mapping[str, Any]) -> str | None:
+        """What a call asks for that names no model; None: it must name one. Raises BadRequest."""
 
     def own_key(self, body: Mapping[str, Any]) -> OwnKey | None:
         """The caller's own provider key, where the body holds one that is to be used. Raises BadRequest."""
@@ -61,7 +61,7 @@ class Door(Protocol):
 class PlainDoor:
     """A door without words of its own, for others to build on: a `Door`."""
 
-    def default_model(self) -> str | None:
+    def default_model(self, body: Mapping[str, Any]) -> str | None:  # noqa: ARG002 - a Door
         return None
 
     def own_key(self, body: Mapping[str, Any]) -> OwnKey | None:  # noqa: ARG002 - a Door

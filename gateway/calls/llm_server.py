@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from gateway.accounts.conversations import Conversation, Conversations, Said
 from gateway.accounts.jobs import Jobs
 from gateway.calls.answer import JSON_HEADERS
+from gateway.calls.ask import LOWER_CAP
 from gateway.calls.background import JobRequest, job_json
 from gateway.calls.counts import TokenCounts
 from gateway.calls.door import Passage, Visit
@@ -52,9 +53,13 @@ class LlmServer:
         self._jobs = jobs
         self._settings = settings
 
-    def default_model(self) -> str | None:
-        """The configured one, else what the first provider that can serve means by its own name."""
-        return self._settings.default_model or self._models.any_default()
+    def default_model(self, body: Mapping[str, Any]) -> str | None:
+        """The configured one; else, with a key of the caller's own, what its provider means by its own name; else what
+        the first provider that can serve means by that."""
+        if self._settings.default_model is not None:
+            return self._settings.default_model
+        own = self.own_key(body)
+        return self._models.any_default() if own is None else own.only
 
     def own_key(self, body: Mapping[str, Any]) -> OwnKey | None:
         """Raises BadRequest."""
@@ -147,6 +152,7 @@ class LlmServer:
             body={**visit.ask.body, "request_id": session_id, "model": visit.ask.model, "strict": visit.ask.strict},
             visitor=visit.principal.visitor is not None,
             language=visit.exchange.header(b"accept-language"),
+            lower_cap=visit.exchange.header(LOWER_CAP),
         )
         key = visit.principal.key
         job = await self._jobs.add(visit.user_id, None if key is None else key.id, asked.to_json())

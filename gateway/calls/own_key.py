@@ -47,7 +47,8 @@ def with_own_key(targets: Sequence[Target], own: OwnKey, settings: ByokSection) 
     Raises NotAllowed where the operator does not let callers bring keys, BadRequest where the provider takes none.
     """
     provider = targets[0].provider
-    if own.only is not None and provider.row.name != own.only:
+    # By name, too: an entry of that type at another address is somebody else's server.
+    if own.only is not None and not (provider.row.name == own.only and _means(own.only, provider.name)):
         raise BadRequest(
             f"'{own.where}' is for OpenAI's models, '{targets[0].asked}' is of provider '{provider.name}'",
             param=own.where,

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from gateway.accounts.policy import Limits
 from gateway.settings.zones import zone_of
+from wire.reading import UNSTORABLE
 
 _MAX_NAME = 255
 _MAX_DEPTH = 20
@@ -25,7 +26,7 @@ _MONTH = re.compile(r"\d{4}-\d{2}")
 
 def storable_text(value: Any) -> Any:
     """Text that every database takes: no control characters, no halves of a surrogate pair."""
-    if isinstance(value, str) and not all(c.isprintable() or c in "\n\t" or (c.isspace() and c > " ") for c in value):
+    if isinstance(value, str) and UNSTORABLE.search(value):
         raise ValueError("must not hold control characters")
     return value
 

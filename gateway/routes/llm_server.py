@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
+from pydantic import BeforeValidator
 
 from gateway import __version__
 from gateway.accounts.conversations import Conversation, Listed
@@ -16,12 +17,13 @@ from gateway.accounts.keys import Principal
 from gateway.calls.background import job_json
 from gateway.routes.deps import PartsDep, PrincipalDep, credential_of, parts_of
 from gateway.routes.doors import DoorRoute
-from gateway.routes.fields import PathId
+from gateway.routes.fields import PathId, storable_text
 from wire.errors import BadRequest, NotAllowed, NotFound
 from wire.front_doors.llm_server import DOOR
 from wire.languages import Language, preferred
 
 _Page = Annotated[int, Query(ge=0, le=1_000_000)]
+_AnyUser = Annotated[str | None, BeforeValidator(storable_text), Query(max_length=255)]
 _Limit = Annotated[int, Query(ge=1, le=100)]
 
 
@@ -44,7 +46,7 @@ status_router = APIRouter(tags=["LLM server"], route_class=_StatusRoute)
 router = APIRouter(tags=["LLM server"], route_class=LlmServerRoute)
 
 
-async def _user(principal: PrincipalDep, user: Annotated[str | None, Query(max_length=255)] = None) -> str:
+async def _user(principal: PrincipalDep, user: _AnyUser = None) -> str:
     """Whose jobs and conversations: one's own; the master key names a user."""
     if principal.user_id is not None:
         return principal.user_id

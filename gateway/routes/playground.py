@@ -56,7 +56,7 @@ async def list_models(rows: ListedDep) -> Response:
     return exact_json({"models": [_model(row) for row in rows]})
 
 
-@router.get("/api/usage/session/{session_id}", summary="What a session used")
+@router.get("/api/usage/session/{session_id:path}", summary="What a session used")
 async def session_usage(session_id: PathId, parts: PartsDep, asked: AskedDep) -> Response:
     wanted = UsageFilter(user_id=asked.user_id, session_id=session_id)
     return await _sums(parts, wanted, {"session_id": session_id}, end_users=True)

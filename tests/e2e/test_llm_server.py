@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -77,7 +78,7 @@ def _config(url: str) -> dict[str, Any]:
         "auth": {"anonymous": {"user": GUEST, "surfaces": ["llm_server"]}},
         "models": {"small": small, "local-or-openai": searching},
         "llm_server": {"default_model": "openai:gpt-4o-mini", "port": 0, "system_prompts": {"en": "EN", "ko": "KO"}},
-        "providers": providers_at(url),
+        "providers": {**providers_at(url), "mylab": {"type": "openai", "api_base": f"{url}/lab/v1", "api_key": "lab"}},
         "log_level": "debug",
     }
 
@@ -287,6 +288,26 @@ def test_dialogues_are_listed_read_and_deleted_by_their_user_alone(place: Place)
     assert place.send("DELETE", path).status_code == 403
 
 
+def test_what_may_name_a_dialogue_reads_and_deletes_it(place: Place) -> None:
+    place.upstream.forget()
+    place.upstream.on("/v1/chat/completions", answer(10, 5))
+    mine, name = place.key("namer"), "팀/가족 👨\u200d👩\u200d👧"
+    assert whole(place.ask(mine, user_prompt="hello", request_id=name))["request_id"] == name
+    place.deployment.rows(1, session_id=name)
+    path = f"/api/v1/conversations/{quote(name, safe='')}"
+    assert place.send("GET", path, mine).json()["request_id"] == name
+    used = place.send("GET", f"/api/usage/session/{quote(name, safe='')}", mine).json()
+    assert (used["session_id"], used["requests"]) == (name, 1)
+    assert place.send("DELETE", path, mine).json() == {"deleted": 1}
+
+
+def test_who_cannot_be_a_user_is_a_400(place: Place) -> None:
+    for path in ("/api/v1/conversations", "/api/v1/conversations/a", "/api/v1/chat/some-job"):
+        response = place.send("GET", f"{path}?user=%00", MASTER_KEY)
+        assert response.status_code == 400
+        assert "user" in response.json()["error"]["message"]
+
+
 def test_the_master_key_names_the_user(place: Place) -> None:
     place.upstream.forget()
     place.upstream.on("/v1/chat/completions", answer(10, 5))
@@ -324,6 +345,14 @@ def test_the_caller_s_own_key_is_used_where_it_says_so(place: Place, key: str | 
         assert (told["cost"]["total_cost"] == 0) == (used == OWN)
 
 
+def test_an_own_key_that_is_not_to_be_used_is_not_looked_at(place: Place) -> None:
+    place.upstream.forget()
+    place.upstream.add(written("anthropic-messages"))
+    told = whole(place.ask(user_prompt="hello", model="claude-haiku-4-5", openai_api_key=OWN, use_user_api_key=False))
+    assert told["used_user_api_key"] is False
+    assert [call.headers["x-api-key"] for call in place.upstream.calls] == ["sentinel-anthropic-key"]
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_refused_own_key_is_a_401(place: Place, key: str | None, stream: bool) -> None:
     place.upstream.forget()
@@ -345,6 +374,7 @@ def test_a_refused_own_key_is_a_401(place: Place, key: str | None, stream: bool)
         ({"model": "claude-haiku-4-5"}, "openai_api_key"),
         ({"model": "gemini:gemini-2.5-flash"}, "openai_api_key"),
         ({"model": "local:tiny"}, "openai_api_key"),
+        ({"model": "mylab:gpt-4o-mini"}, "openai_api_key"),  # of type openai, at an address that is not OpenAI's
         ({"background": True}, "background"),
         ({"openai_api_key": "too short"}, "openai_api_key"),
     ],

@@ -60,6 +60,8 @@ def test_jobs_and_callers_keys_can_be_turned_off(narrow: tuple[Deployment, Upstr
     own = {"openai_api_key": "own-key-of-the-caller", "use_user_api_key": True}
     response = deployment.post(CHAT, {"user_prompt": "x", "model": "gpt-4o-mini", **own})
     assert (response.status_code, response.json()["error"]["code"]) == (403, "own_key_not_allowed")
+    unnamed = deployment.post(CHAT, {"user_prompt": "x", **own})  # a key for OpenAI asks for OpenAI
+    assert (unnamed.status_code, unnamed.json()["detail"]) == (403, response.json()["detail"])
     assert not upstream.calls
 
 

@@ -37,6 +37,7 @@ from wire.neutral import (
     TextDelta,
 )
 from wire.reading import (
+    UNSTORABLE,
     WrongType,
     as_object,
     at,
@@ -77,7 +78,7 @@ _SCHEMA = schema_of(
 _KNOWN = frozenset(_SCHEMA["properties"])
 _FIELD_NAMES = {name: name for name in ("model", "max_tokens", "temperature", "stream", "web_search")}
 _HISTORY = frozenset({"use", "save", "max_turns"})
-_SESSION = re.compile(r"[^\x00-\x1f\x7f]{1,255}")
+_ONE_LINE = re.compile(r"[^\t\n]{1,255}")
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -121,7 +122,7 @@ def read_options(body: dict[str, Any]) -> Options:
         if "\x00" in (text_or_none(body, field, "") or ""):
             raise WrongType(field, "must not hold the character NUL")
     request_id = text_or_none(body, "request_id", "")
-    if request_id is not None and not _SESSION.fullmatch(request_id):
+    if request_id is not None and (not _ONE_LINE.fullmatch(request_id) or UNSTORABLE.search(request_id)):
         raise WrongType("request_id", "must be 1 to 255 characters without control characters")
     own_key = text_or_none(body, "openai_api_key", "") if flag_or_none(body, "use_user_api_key", "") else None
     text_or_none(body, "openai_api_key", "")

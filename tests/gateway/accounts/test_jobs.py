@@ -4,11 +4,11 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, insert, update
 
 from gateway.accounts.jobs import MOST_RUNS, Jobs
 from gateway.accounts.store import AccountStore
-from gateway.accounts.tables import jobs
+from gateway.accounts.tables import jobs, users
 from gateway.settings import JobsSection
 from wire.errors import LimitReached
 
@@ -125,3 +125,25 @@ async def test_old_answers_are_removed_open_jobs_are_not(engine: Engine) -> None
     assert kept.purge() == 1
     (claimed,) = await kept.claim(5)
     assert claimed.job_id == waiting.job_id
+
+
+async def test_where_nobody_makes_jobs_any_more_those_that_wait_end_with_their_time(engine: Engine) -> None:
+    kept = make(engine, ttl_hours=0.000001, enabled=False)
+    await kept.add("u", None, "{}")
+    await asyncio.sleep(0.01)
+    assert kept.purge() == 1
+
+
+async def test_a_deleted_users_jobs_are_removed(engine: Engine) -> None:
+    kept = make(engine)
+    await kept.add("gone", None, "{}")
+    there = await kept.add("there", None, "{}")
+    now = datetime.now(UTC)
+    with engine.begin() as connection:
+        for name, deleted_at in (("gone", now), ("there", None)):
+            row = {"user_id": name, "deleted_at": deleted_at, "blocked": False, "metadata": {}, "version": 1}
+            times = dict.fromkeys(("spend_since", "created_at", "updated_at"), now)
+            connection.execute(insert(users).values({**row, **times}))
+    assert kept.purge() == 1
+    (claimed,) = await kept.claim(5)
+    assert claimed.job_id == there.job_id
