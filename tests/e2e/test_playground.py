@@ -363,6 +363,8 @@ def test_health_tells_of_database_and_keys(place: tuple[Deployment, Upstream]) -
     health = httpx.get(f"{deployment.url}/health").json()
     assert (health["status"], health["database"]) == ("healthy", "connected")
     assert health["providers"]["openai"] == {"key": True}
+    assert health["providers"]["local"] == {"key": True}  # it needs none
+    assert health["providers"]["groq"] == {"key": False}
     assert "sentinel" not in json.dumps(health)
 
 
@@ -406,7 +408,7 @@ def _said(*messages: tuple[str, Any]) -> list[dict[str, Any]]:
         (_with(model="nothing"), 404, ("Unsupported model",)),
         (_with(model="nobody:gpt-4o-mini"), 404, ("Unsupported model",)),
         (_with(model="openai:nobody-has-said-that-this-exists"), 404, ("Unsupported model",)),
-        (_with(model="away"), 503, ("groq", "GROQ_API_KEY")),
+        (_with(model="away"), 503, ("Service unavailable",)),
     ],
 )
 def test_a_call_against_the_rules_is_refused(
@@ -521,6 +523,13 @@ def test_a_providers_failure_is_one_500(place: tuple[Deployment, Upstream], answ
     assert response.status_code == 500
     assert response.json()["error"] == {"code": "provider_failure", "message": "Provider API failure"}
     assert response.json()["detail"] == "Provider API failure"
+
+
+def test_what_the_operator_has_to_set_is_not_told_to_callers(place: tuple[Deployment, Upstream]) -> None:
+    response = ask(place[0], {**_PLAIN, "model": "away"})
+    assert response.status_code == 503
+    assert response.json()["error"] == {"code": "provider_unavailable", "message": "Service unavailable"}
+    assert response.json()["detail"] == "Service unavailable"
 
 
 @pytest.mark.parametrize("name", ["openai-chat-stream", "anthropic-messages-stream", "gemini-generate-stream"])

@@ -12,7 +12,15 @@ from typing import Any
 
 from wire.dialect import FrontDoor, Rendered, StreamRenderer
 from wire.dialects.openai_chat.messages import read_messages
-from wire.errors import BadRequest, CallerError, GatewayError, Unauthenticated, UpstreamCredentials, UpstreamError
+from wire.errors import (
+    BadRequest,
+    CallerError,
+    GatewayError,
+    NotReady,
+    Unauthenticated,
+    UpstreamCredentials,
+    UpstreamError,
+)
 from wire.front_doors.errors import render_error
 from wire.front_doors.figures import costs, served_by, timestamp, token_counts
 from wire.front_doors.generation import read_max_tokens, read_temperature, schema_of
@@ -80,6 +88,8 @@ def told(error: GatewayError, language: Language | None = None) -> GatewayError:
         return CallerError("Rate limit exceeded", status=429, code="rate_limit_exceeded", retry_after=error.retry_after)
     if isinstance(error, UpstreamError) and error.status not in _KEPT:
         return GatewayError("Provider API failure", code="provider_failure", retry_after=error.retry_after)
+    if isinstance(error, NotReady):  # its reason tells the operator what to set where; GET /api/models has it, too
+        return NotReady("Service unavailable", code=error.code, retry_after=error.retry_after)
     return error
 
 
