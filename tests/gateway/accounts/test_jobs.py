@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, insert, update
@@ -141,7 +142,13 @@ async def test_a_deleted_users_jobs_are_removed(engine: Engine) -> None:
     now = datetime.now(UTC)
     with engine.begin() as connection:
         for name, deleted_at in (("gone", now), ("there", None)):
-            row = {"user_id": name, "deleted_at": deleted_at, "blocked": False, "metadata": {}, "version": 1}
+            row: dict[str, Any] = {
+                "user_id": name,
+                "deleted_at": deleted_at,
+                "blocked": False,
+                "metadata": {},
+                "version": 1,
+            }
             times = dict.fromkeys(("spend_since", "created_at", "updated_at"), now)
             connection.execute(insert(users).values({**row, **times}))
     assert kept.purge() == 1
