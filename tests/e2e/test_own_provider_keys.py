@@ -87,6 +87,42 @@ def test_it_is_used_for_its_call_alone_and_costs_us_nothing(place: Place, stream
     assert stream or response.headers["x-tollgate-cost-usd"] == "0"
 
 
+_TURN = [{"role": "user", "content": "hello"}]
+_GEMINI = {"contents": [{"role": "user", "parts": [{"text": "hello"}]}]}
+# Every other surface that makes calls: its path, what is asked, whose answer.
+SURFACES: list[tuple[str, dict[str, Any], str]] = [
+    ("/v1/messages", {"model": "claude-haiku-4-5", "messages": _TURN, "max_tokens": 9}, "anthropic-messages"),
+    ("/v1beta/models/gemini-2.5-flash:generateContent", _GEMINI, "gemini-generate"),
+    ("/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse", _GEMINI, "gemini-generate-stream"),
+    ("/api/chat/completions", {"model": "gpt-4o-mini", "messages": _TURN}, "openai-chat"),
+    ("/query", {"model": "gpt-4o-mini", "prompt": "hello"}, "openai-chat"),
+    ("/api/v1/chat", {"model": "gpt-4o-mini", "user_prompt": "hello"}, "openai-chat"),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "name"), SURFACES, ids=[path for path, _, _ in SURFACES])
+def test_it_is_taken_and_its_refusal_told_on_every_surface(
+    place: Place, path: str, body: dict[str, Any], name: str
+) -> None:
+    interaction = written(name)
+    upstream_path = httpx.URL(interaction["request"]["url"]).path
+    place.upstream.forget()
+    place.upstream.on(upstream_path, answer_of(interaction), _refused(401))
+    response = place.post(path, body)
+    assert response.status_code == 200, response.text
+    (row,) = place.deployment.rows(1, request_id=response.headers["x-request-id"])
+    assert (row["byok"], row["cost"], row["status"]) == (True, 0, "success")
+    refused = place.post(path, body)
+    assert refused.status_code == 401, refused.text
+    assert "refused your key" in refused.json()["error"]["message"]
+    assert OWN not in refused.text
+    (row,) = place.deployment.rows(1, request_id=refused.headers["x-request-id"])
+    assert (row["byok"], row["cost"], row["error_message"]) == (True, 0, "own_key_refused")
+    for call in place.upstream.calls:
+        sent = (call.headers.get("authorization"), call.headers.get("x-api-key"), call.headers.get("x-goog-api-key"))
+        assert [each.removeprefix("Bearer ") for each in sent if each] == [OWN]
+
+
 def test_it_goes_to_its_provider_in_that_provider_s_way(place: Place) -> None:
     place.upstream.forget()
     place.upstream.on(MESSAGES, answer_of(written("anthropic-messages")))
