@@ -69,7 +69,7 @@ from gateway.routes import (
     usage,
     users,
 )
-from gateway.routing.providers import Provider, build_providers
+from gateway.routing.providers import Provider, build_providers, near
 from gateway.settings import Settings
 from gateway.settings.provider_keys import KeyRing
 from gateway.surfaces import LLM_SERVER, SURFACES
@@ -143,7 +143,7 @@ class _Machine:
         stream = RedisStream(settings.redis_url) if settings.redis_url else None
         self._ship_seconds = _SHIP_SECONDS if stream else _SHIP_SECONDS_EMBEDDED
         self._shipper = Shipper(self._spool, _receipt_reader(ledger), stream)
-        self._upstream = Upstream(settings.upstream)
+        self._upstream = Upstream(settings.upstream, near(providers.values()))
         self._objects = ProviderObjects(self._store)
         prices = Catalogue(catalogue_path(settings.data_dir))
         check_names(settings.byok, providers)

@@ -1,17 +1,18 @@
 """The one HTTP client towards providers, and the only module that knows which library it is (pyreqwest).
 
 Pooled, one per process, never follows a redirect, never takes a header or address from a caller. What goes wrong
-becomes `wire.errors`: nothing of the library's exceptions leaves this file.
+becomes `wire.errors`: nothing of the library's exceptions leaves this file. HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the
+environment hold for providers far away; what is near is asked directly.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from pyreqwest.client import Client, ClientBuilder
+from pyreqwest.client import ClientBuilder
 from pyreqwest.exceptions import (
     BuilderError,
     ConnectError,
@@ -65,27 +66,25 @@ class UpstreamResponse:
 
 
 class Upstream:
-    """Connection pool to all providers. `close()` ends it; calls in flight end with an error then."""
+    """Connection pool to all providers. `close()` ends it; calls in flight end with an error then.
 
-    def __init__(self, settings: UpstreamSection) -> None:
-        self._client: Client = (
-            ClientBuilder()
-            .connect_timeout(timedelta(seconds=settings.connect_timeout))
-            .read_timeout(timedelta(seconds=max(settings.first_byte_timeout, settings.idle_timeout)))
-            .follow_redirects(False)
-            .referer(False)
-            .user_agent("tollgate")
-            .pool_max_idle_per_host(1024)
-            .build()
-        )
+    `near`: origins (`http://127.0.0.1:11434/`) that no proxy stands before, whatever the environment says.
+    """
+
+    def __init__(self, settings: UpstreamSection, near: Iterable[str] = ()) -> None:
+        self._near = tuple(near)
+        self._client = _builder(settings).build()
+        self._direct = _builder(settings).no_proxy().build()
 
     async def close(self) -> None:
         await self._client.close()
+        await self._direct.close()
 
     @asynccontextmanager
     async def send(self, request: UpstreamRequest) -> AsyncIterator[UpstreamResponse]:
         """Send, and give the answer once its headers are here. Leaving early closes the connection."""
-        builder = self._client.request(request.method, request.url).headers(list(request.headers))
+        client = self._direct if request.url.startswith(self._near) else self._client
+        builder = client.request(request.method, request.url).headers(list(request.headers))
         if request.body is not None:
             builder = builder.body_bytes(request.body)
         if request.stream:
@@ -100,6 +99,18 @@ class Upstream:
             yield UpstreamResponse(response)
         finally:
             await exchange.__aexit__(None, None, None)
+
+
+def _builder(settings: UpstreamSection) -> ClientBuilder:
+    return (
+        ClientBuilder()
+        .connect_timeout(timedelta(seconds=settings.connect_timeout))
+        .read_timeout(timedelta(seconds=max(settings.first_byte_timeout, settings.idle_timeout)))
+        .follow_redirects(False)
+        .referer(False)
+        .user_agent("tollgate")
+        .pool_max_idle_per_host(1024)
+    )
 
 
 def translate(error: PyreqwestError) -> UpstreamError:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from gateway.settings import ProviderSettings, Settings, SettingsError
 from wire.neutral import DialectName
@@ -73,6 +75,23 @@ def build_providers(settings: Settings, find_key: FindKey) -> dict[str, Provider
         if entry_name(built, name) not in built:
             raise SettingsError(f"models.{alias}.provider: {name!r} is not a provider here; add `providers.{name}`")
     return built
+
+
+def near(providers: Iterable[Provider]) -> frozenset[str]:
+    """Origins, with a slash at their end, that are reached without a proxy: this machine's, and our own model's."""
+    parts = [(provider, urlsplit(provider.base_url)) for provider in providers]
+    return frozenset(
+        f"{url.scheme}://{url.netloc}/"
+        for provider, url in parts
+        if url.hostname and (provider.row.name == "local" or _is_loopback(url.hostname))
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _alias_providers(settings: Settings) -> Iterator[tuple[str, str]]:

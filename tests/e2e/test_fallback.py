@@ -39,9 +39,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Deployment
             "model": "x",
             "fallbacks": [{"provider": "claude", "model": "claude-haiku-4-5"}],
         }
-        providers = {**providers_at(upstream.url), "keyless": {"type": "groq"}}
+        far = {"type": "openai", "api_key": "k", "api_base": "http://far.example/v1"}
+        providers = {**providers_at(upstream.url), "keyless": {"type": "groq"}, "far": far}
         config = {"models": {"both": alias, "skips": skips}, "providers": providers}
-        with Deployment(tmp_path_factory.mktemp("fallback"), upstream.url, config=config) as deployment:
+        environment = {"HTTP_PROXY": upstream.url}
+        folder = tmp_path_factory.mktemp("fallback")
+        with Deployment(folder, upstream.url, config=config, environment=environment) as deployment:
             yield deployment, upstream
 
 
@@ -133,3 +136,14 @@ def test_a_target_without_a_key_is_passed_over(place: tuple[Deployment, Upstream
     assert response.status_code == 200
     (row,) = _rows(deployment, response.headers["x-request-id"], 1)
     assert row["provider"] == "anthropic"
+
+
+def test_a_proxy_of_the_environment_stands_only_before_what_is_far(place: tuple[Deployment, Upstream]) -> None:
+    """All others of these tests ask this machine."""
+    deployment, upstream = place
+    upstream.forget()
+    upstream.on("http://far.example/v1/chat/completions", _fixture("openai-chat"))
+    upstream.on(OPENAI, _fixture("openai-chat"))
+    for model in ("far:gpt-4o-mini", "openai:gpt-4o-mini"):
+        assert deployment.post(OPENAI, {**ASK, "model": model}).status_code == 200
+    assert [call.path for call in upstream.calls] == ["http://far.example/v1/chat/completions", OPENAI]
