@@ -70,7 +70,7 @@ from gateway.routes import (
     users,
 )
 from gateway.routing.providers import Provider, build_providers, near
-from gateway.settings import Settings
+from gateway.settings import Settings, with_dotenv
 from gateway.settings.provider_keys import KeyRing
 from gateway.surfaces import LLM_SERVER, SURFACES
 from gateway.upstream import Upstream
@@ -257,7 +257,7 @@ def _spent_reader(ledger: Engine) -> SpentReader:
 
 
 def _providers(settings: Settings) -> dict[str, Provider]:
-    ring = KeyRing(settings, os.environ)
+    ring = KeyRing(settings, with_dotenv(os.environ))
     return build_providers(settings, lambda entry, names, variables: ring.find(entry.api_key, names, variables))
 
 

@@ -1,7 +1,7 @@
 """Settings: what can be set (`schema`), where values come from (`load`), one frozen object for everybody else."""
 
 from gateway.settings.errors import SettingsError
-from gateway.settings.load import Overrides, load
+from gateway.settings.load import Overrides, load, with_dotenv
 from gateway.settings.schema import (
     AdmissionSection,
     AnonymousSection,
@@ -39,4 +39,5 @@ __all__ = [
     "SpoolSection",
     "UpstreamSection",
     "load",
+    "with_dotenv",
 ]

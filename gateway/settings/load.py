@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -41,18 +42,7 @@ _FLAGS = (
     "page_dir",
     "ui_port",
 )
-_STRUCTURED = {
-    "providers",
-    "models",
-    "pricing",
-    "spool",
-    "upstream",
-    "admission",
-    "auth",
-    "byok",
-    "llm_server",
-    "local",
-}
+_USER_ALONE = re.compile(r"^(\w+(?:\+\w+)?://[^:@/]+)@")  # a database URL with a user and no password
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +64,15 @@ class Overrides:
 def load(overrides: Overrides | None = None, environ: Mapping[str, str] | None = None) -> Settings:
     """Raises SettingsError, one line that says what to do."""
     said = overrides or Overrides()
-    environment = _with_dotenv(os.environ if environ is None else environ)
+    environment = with_dotenv(os.environ if environ is None else environ)
     path = _config_path(said, environment)
     values = _read_yaml(path) if path else {}
     values = _interpolate(values, environment)
     values |= _from_environment(environment)
     values |= {name: value for name in _FLAGS if (value := getattr(said, name)) is not None}
     _drop_unused(values)
+    if password_file := environment.get("GATEWAY_DATABASE_PASSWORD_FILE"):
+        values["database_url"] = _with_password(values.get("database_url"), password_file)
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
@@ -88,7 +80,7 @@ def load(overrides: Overrides | None = None, environ: Mapping[str, str] | None =
     return with_models_config(settings)
 
 
-def _with_dotenv(environ: Mapping[str, str]) -> dict[str, str]:
+def with_dotenv(environ: Mapping[str, str]) -> dict[str, str]:
     """`.env` in the working folder fills in what the environment does not say."""
     values: dict[str, str] = {}
     path = Path(".env")
@@ -161,11 +153,16 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
             values[field] = _parse(field, environment[name], name)
         elif environment.get(f"{name}_FILE"):
             values[field] = _parse(field, _secret_file(environment[f"{name}_FILE"], f"{name}_FILE"), name)
-    if password_file := environment.get("GATEWAY_DATABASE_PASSWORD_FILE"):
-        url = str(values.get("database_url", ""))
-        password = _secret_file(password_file, "GATEWAY_DATABASE_PASSWORD_FILE")
-        values["database_url"] = re.sub(r"^(\w+(?:\+\w+)?://[^:@/]+)@", rf"\1:{password}@", url)
     return values
+
+
+def _with_password(url: object, path: str) -> str:
+    """The database URL, wherever it was said, with the file's password unless it holds one already."""
+    name = "GATEWAY_DATABASE_PASSWORD_FILE"
+    if not isinstance(url, str) or not url:
+        raise SettingsError(f"{name}: there is no database_url to put it into; set one, or leave the file away")
+    password = quote(_secret_file(path, name), safe="")
+    return _USER_ALONE.sub(lambda match: f"{match.group(1)}:{password}@", url)
 
 
 def _secret_file(path: str, name: str) -> str:
@@ -178,7 +175,7 @@ def _secret_file(path: str, name: str) -> str:
 def _parse(field: str, text: str, name: str) -> Any:
     if field == "cors_allow_origins" and not text.lstrip().startswith("["):
         return [origin.strip() for origin in text.split(",") if origin.strip()]
-    if field in _STRUCTURED or field == "cors_allow_origins":
+    if field == "cors_allow_origins" or _section_of(Settings.model_fields[field].annotation):
         try:
             return json.loads(text)
         except ValueError:

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import yaml
 
-from tests.deployment import providers_at, until
+from tests.deployment import MASTER_KEY, providers_at, until
 from tests.replay import Upstream
 from tests.replay.answers import FIXTURES
 from tests.services import free_port
@@ -25,12 +25,12 @@ _ROOT = str(Path(__file__).resolve().parents[2])
 
 
 @contextmanager
-def _up(folder: Path, upstream: Upstream, out: int) -> Iterator[tuple[subprocess.Popen[bytes], int, int]]:
+def _up(folder: Path, upstream: Upstream, out: int, *flags: str) -> Iterator[tuple[subprocess.Popen[bytes], int, int]]:
     (folder / "config.yaml").write_text(yaml.safe_dump({"providers": providers_at(upstream.url)}), encoding="utf-8")
     port, page = free_port(), free_port()
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tollgate", "up", "--port", str(port), "--ui-port", str(page)],
+            [sys.executable, "-m", "tollgate", "up", "--port", str(port), "--ui-port", str(page), *flags],
             cwd=folder,
             env={"PATH": os.environ["PATH"], "PYTHONPATH": _ROOT},
             stdout=out,
@@ -90,8 +90,20 @@ def test_up_shows_a_link_on_a_terminal_serves_and_ends_clean(tmp_path: Path) -> 
     assert oct((tmp_path / "secrets" / "bootstrap_key").stat().st_mode & 0o777) == "0o600"
 
 
+def _check_master_and_dotenv(port: int) -> None:
+    """The flag's master key is the gateway's, and `.env` may hold providers' keys."""
+    url, headers = f"http://127.0.0.1:{port}", {"Authorization": f"Bearer {MASTER_KEY}"}
+    assert httpx.get(f"{url}/v1/users", headers=headers).status_code == 200
+    assert httpx.get(f"{url}/health").json()["providers"]["groq"] == {"key": True}
+
+
 def test_a_child_that_dies_is_started_again_and_no_key_is_told_to_a_file(tmp_path: Path) -> None:
-    with Upstream() as upstream, (tmp_path / "out").open("wb") as out, _up(tmp_path, upstream, out.fileno()) as parts:
+    (tmp_path / ".env").write_text("GROQ_API_KEY=sentinel-of-dotenv\n", encoding="utf-8")
+    with (
+        Upstream() as upstream,
+        (tmp_path / "out").open("wb") as out,
+        _up(tmp_path, upstream, out.fileno(), "--master-key", MASTER_KEY) as parts,
+    ):
         process, port, _ = parts
         health = f"http://127.0.0.1:{port}/health/readiness"
 
@@ -108,6 +120,7 @@ def test_a_child_that_dies_is_started_again_and_no_key_is_told_to_a_file(tmp_pat
             return {int(pid) for pid in found}
 
         until(ready, "the gateway serves", 60)
+        _check_master_and_dotenv(port)
         before = until(lambda: len(found := children()) >= 2 and found, "gateway and worker run")
         for pid in before:
             os.kill(pid, signal.SIGKILL)

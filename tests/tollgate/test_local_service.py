@@ -31,12 +31,15 @@ def test_what_the_configuration_says_reaches_the_service_and_the_environment_bea
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("LOCAL_SLOTS", "7")
-    chosen = LocalSection(slots=2, context=512, model="mine", port=12345)
+    monkeypatch.chdir(tmp_path)
+    Path(".env").write_text("LOCAL_SLOTS=8\nLOCAL_BATCH=64\n", encoding="utf-8")
+    chosen = LocalSection(slots=2, batch=32, context=512, model="mine", port=12345)
     service = local_service(Settings(models_dir=tmp_path, local=chosen))
     assert list(service.arguments) == ["--port", "12345", "--models-dir", str(tmp_path)]
     assert service.environment["LOCAL_CONTEXT"] == "512"
     assert service.environment["LOCAL_MODEL"] == "mine"
-    assert "LOCAL_SLOTS" not in service.environment
+    assert service.environment["LOCAL_SLOTS"] == "7"
+    assert service.environment["LOCAL_BATCH"] == "64"
     assert "LOCAL_THREADS" not in service.environment
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.command_line import arguments, check_folder, listen, overrides_of, reason
 from gateway.routing.providers import Provider, build_providers
-from gateway.settings import Settings, SettingsError, load
+from gateway.settings import Settings, SettingsError, load, with_dotenv
 from gateway.settings.provider_keys import KeyRing
 from ledger.engine import make_engine, reading
 
@@ -63,7 +63,7 @@ def examine(options: argparse.Namespace) -> Iterator[Finding]:
 
 
 def _finder(settings: Settings) -> Callable[..., str | None]:
-    ring = KeyRing(settings, os.environ)
+    ring = KeyRing(settings, with_dotenv(os.environ))
     return lambda entry, names, variables: ring.find(entry.api_key, names, variables)
 
 

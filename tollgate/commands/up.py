@@ -15,7 +15,7 @@ from gateway import command_line
 from gateway.accounts.first_keys import read_bootstrap, read_or_make
 from gateway.command_line import check_folder, overrides_of
 from gateway.observability import logs
-from gateway.settings import Settings, load
+from gateway.settings import Settings, load, with_dotenv
 from tollgate.events import worker_flags
 from tollgate.link import link_of, note_address
 from tollgate.supervisor import FailedToStart, Service, Supervisor
@@ -66,14 +66,14 @@ async def _run(options: argparse.Namespace, settings: Settings) -> int:
 
 def _services(options: argparse.Namespace, settings: Settings) -> list[Service]:
     shared = _shared_flags(options)
-    page = None if options.no_ui else page_folder()
+    page = None if options.no_ui else settings.page_dir or page_folder()
     flags = [*shared, "--host", settings.host, "--port", str(settings.port), "--ui-port", str(settings.ui_port)]
     if page is not None:
         flags += ["--page-dir", str(page)]
     if options.workers > 1:
         flags += ["--workers", str(options.workers)]
     services = [
-        Service("gateway", "gateway", flags, ready=_until_serving(settings), vital=True),
+        Service("gateway", "gateway", flags, _secrets(options), ready=_until_serving(settings), vital=True),
         Service("usage worker", "usage_worker", worker_flags(settings)),
     ]
     if not options.no_local and settings.models_dir.is_dir():
@@ -86,11 +86,19 @@ def local_service(settings: Settings) -> Service:
     chosen = settings.local
     flags = ["--port", str(chosen.port), "--models-dir", str(settings.models_dir)]
     flags += ["--server", chosen.server] if chosen.server else []
-    said = chosen.model_dump(exclude={"port", "server"}, exclude_none=True)
+    said = chosen.model_dump(exclude={"port", "server"})
+    surrounding = with_dotenv(os.environ)
     environment = {
-        name: str(value) for key, value in said.items() if not os.environ.get(name := f"LOCAL_{key.upper()}")
+        name: text
+        for key, value in said.items()
+        if (text := surrounding.get(name := f"LOCAL_{key.upper()}") or ("" if value is None else str(value)))
     }
     return Service("local model", "local_llm", flags, environment, grace=20)
+
+
+def _secrets(options: argparse.Namespace) -> dict[str, str]:
+    """Flags that must not be read from a list of processes."""
+    return {} if options.master_key is None else {"GATEWAY_MASTER_KEY": options.master_key}
 
 
 def _shared_flags(options: argparse.Namespace) -> list[str]:
