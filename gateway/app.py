@@ -39,7 +39,8 @@ from gateway.calls.own_key import check_names
 from gateway.calls.playground import Playground
 from gateway.catalogue import Catalogue, catalogue_path
 from gateway.discovery import Discovery
-from gateway.express import Express, Inference, Lanes, error_headers, plain_error
+from gateway.error_answers import format_of
+from gateway.express import Express, Inference, Lanes, internal_error
 from gateway.health import Health
 from gateway.ids import uuid7
 from gateway.local_state import LocalCollector
@@ -69,6 +70,7 @@ from gateway.routes import (
     usage,
     users,
 )
+from gateway.routes.doors import bad_request, tell
 from gateway.routing.providers import Provider, build_providers, near
 from gateway.settings import Settings, with_dotenv
 from gateway.settings.provider_keys import KeyRing
@@ -288,6 +290,7 @@ def _api(settings: Settings, parts: Parts, serve: Inference, lifespan: Lifespan)
     api.add_exception_handler(GatewayError, _gateway_error)
     api.add_exception_handler(RequestValidationError, _invalid)
     api.add_exception_handler(HTTPException, _http_error)
+    api.add_exception_handler(Exception, _unforeseen)
     for router in (
         ops.router,
         models.router,
@@ -307,7 +310,7 @@ def _api(settings: Settings, parts: Parts, serve: Inference, lifespan: Lifespan)
         inference.declare(SURFACES, serve),
     ):
         api.include_router(router)
-    page.mount(api, settings.page_dir)
+    page.serve(api, settings.page_dir)
     return api
 
 
@@ -315,12 +318,15 @@ async def _gateway_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)  # noqa: S101
     if isinstance(error, Unauthenticated):
         request.app.state.parts.metrics.auth_failed(error.code)
-    headers = {name.decode(): value.decode() for name, value in error_headers(error)}
-    return Response(plain_error(error), error.status, headers)
+    return tell(request, error, format_of(request.scope))
 
 
-async def _invalid(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette's signature
+async def _invalid(request: Request, error: Exception) -> Response:
+    """Management answers as an any-llm gateway does; a dialect has one shape for all that is wrong."""
     assert isinstance(error, RequestValidationError)  # noqa: S101
+    told_as = format_of(request.scope)
+    if told_as.name != "openai_chat":
+        return tell(request, bad_request(error), told_as)
     found = [{name: item[name] for name in ("type", "loc", "msg")} for item in error.errors()]
     where = ".".join(str(part) for part in found[0]["loc"][1:]) if found else None
     message = f"{where}: {found[0]['msg']}" if found else "The request is not valid"
@@ -328,10 +334,12 @@ async def _invalid(request: Request, error: Exception) -> Response:  # noqa: ARG
     return JSONResponse({"error": described, "detail": found}, status_code=422)
 
 
-async def _http_error(request: Request, error: Exception) -> Response:  # noqa: ARG001
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
     kind = "not_found_error" if error.status_code == 404 else "invalid_request_error"
-    described = {"message": str(error.detail), "type": kind, "param": None, "code": None}
-    return JSONResponse(
-        {"error": described, "detail": error.detail}, status_code=error.status_code, headers=error.headers
-    )
+    refused = GatewayError(str(error.detail), status=error.status_code, type=kind, headers=dict(error.headers or {}))
+    return tell(request, refused, format_of(request.scope))
+
+
+async def _unforeseen(request: Request, error: Exception) -> Response:  # noqa: ARG001 - the express lane logs it
+    return tell(request, internal_error(), format_of(request.scope))

@@ -7,22 +7,19 @@ errors, metrics and the access line are applied here for both, so that there is 
 from __future__ import annotations
 
 import logging
-import math
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from time import perf_counter
 
-import orjson
-
+from gateway.error_answers import error_answer, format_of
 from gateway.exchange import CallerGone, Exchange, Message, Receive, Scope, Send
 from gateway.ids import uuid7
 from gateway.observability.logs import access
 from gateway.observability.metrics import Metrics
 from gateway.parts import Parts
-from gateway.surfaces import DoorSurface, Surface
+from gateway.surfaces import Surface
 from wire.errors import GatewayError, TooLarge, Unauthenticated
-from wire.languages import preferred
 
 _log = logging.getLogger(__name__)
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -47,6 +44,8 @@ _EXPOSED = (
     b"x-ratelimit-remaining-requests, x-ratelimit-reset-requests, x-ratelimit-limit-tokens, "
     b"x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens, retry-after"
 )
+_MOST_ASKED = 4096  # bytes of a preflight's list of header names
+_TOKEN = re.compile(rb"[\w!#$%&'*+.^`|~-]{1,64}")  # RFC 9110, 5.6.2
 _PARAMETER = re.compile(r"\{(\w+)\}")
 # The any-llm gateway's successor has its API below /api/v1, and any-llm's client asks for it there: the same paths with
 # another root. What else is below /api is other clients' (`gateway.routes`).
@@ -98,10 +97,7 @@ class Inference:
         except GatewayError as error:
             if isinstance(error, Unauthenticated):
                 self._metrics.auth_failed(error.code)
-            if isinstance(surface, DoorSurface):
-                error = surface.dialect.told(error, preferred(exchange.header(b"accept-language")))
-            body = orjson.dumps(surface.dialect.render_error(error))
-            await exchange.respond(error.status, error_headers(error), body)
+            await exchange.respond(*error_answer(error, surface.dialect, exchange.header(b"accept-language")))
         except CallerGone:
             answer.status = 499
         finally:
@@ -140,7 +136,7 @@ class Express:
             scope = {**scope, "path": scope["path"].removeprefix(root)}
         if scope["path"].startswith(_OTHER_ROOT) and _OTHER_ROOTED.fullmatch(scope["path"]):
             scope = {**scope, "path": scope["path"].removeprefix(_OTHER_ROOT)}
-        answer = Answer(send, uuid7(), self._cors_of(scope), scope["path"])
+        answer = Answer(send, uuid7(), self._cors_of(scope), scope)
         scope[ANSWER] = answer
         started = perf_counter()
         self._metrics.active.inc()
@@ -182,8 +178,7 @@ class Express:
     async def _failed(self, answer: Answer, error: Exception) -> None:
         _log.error("request %s failed", answer.request_id, exc_info=error)
         if answer.status is None:
-            internal = GatewayError("Internal error", code="internal_error")
-            await answer.whole(500, [(b"content-type", b"application/json")], plain_error(internal))
+            await answer.refuse(internal_error())
 
     def _cors_of(self, scope: Scope) -> tuple[tuple[bytes, bytes], ...]:
         """The CORS headers for this origin, none when it is not a configured one. https://fetch.spec.whatwg.org/"""
@@ -194,9 +189,9 @@ class Express:
             return ()
         shared = (
             (b"access-control-allow-methods", _CORS_METHODS),
-            (b"access-control-allow-headers", _CORS_HEADERS),
+            (b"access-control-allow-headers", _CORS_HEADERS + _asked_headers(scope)),
             (b"access-control-expose-headers", _EXPOSED),
-            (b"vary", b"Origin"),
+            (b"vary", b"Origin, Access-Control-Request-Headers"),
         )
         if "*" in self._origins:
             return ((b"access-control-allow-origin", b"*"), *shared)
@@ -223,22 +218,22 @@ class Express:
 class Answer:
     """An ASGI `send` that adds what every answer of ours carries, and remembers the status."""
 
-    def __init__(self, send: Send, request_id: str, cors: tuple[tuple[bytes, bytes], ...], path: str) -> None:
+    def __init__(self, send: Send, request_id: str, cors: tuple[tuple[bytes, bytes], ...], scope: Scope) -> None:
         self.request_id = request_id
         self.cors = cors
         self.status: int | None = None
         self.too_large = False
         self.notes = ""
         self._send = send
-        self._health = path.startswith("/health")
+        self._scope = scope
+        self._health = scope["path"].startswith("/health")
 
     async def __call__(self, message: Message) -> None:
         if not self.too_large:
             await self._pass(message)
         elif self.status is None:
             # FastAPI takes a body that was cut for a malformed one: its answer is replaced.
-            error = TooLarge("The request body is larger than this gateway takes")
-            await self.whole(413, [(b"content-type", b"application/json")], plain_error(error))
+            await self.refuse(TooLarge("The request body is larger than this gateway takes"))
 
     async def _pass(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -251,28 +246,31 @@ class Answer:
             message["headers"] = headers
         await self._send(message)
 
+    async def refuse(self, error: GatewayError) -> None:
+        """The whole answer is this error, in the shape of the path."""
+        language = next((value for name, value in self._scope["headers"] if name == b"accept-language"), b"")
+        status, headers, body = error_answer(error, format_of(self._scope), language.decode("latin-1"))
+        await self.whole(status, headers, body)
+
     async def whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         length = (b"content-length", str(len(body)).encode())
         await self._pass({"type": "http.response.start", "status": status, "headers": [*headers, length]})
         await self._pass({"type": "http.response.body", "body": body})
 
 
-def error_headers(error: GatewayError) -> list[tuple[bytes, bytes]]:
-    headers = [(b"content-type", b"application/json")]
-    if error.retry_after is not None:
-        headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after))).encode()))
-    headers += [(name.encode(), value.encode()) for name, value in error.headers.items()]
-    return headers
+def internal_error() -> GatewayError:
+    """All that a caller is told of what nobody foresaw."""
+    return GatewayError("Internal error", code="internal_error")
 
 
-def plain_error(error: GatewayError) -> bytes:
-    """The shape of the management API: OpenAI's `error` and the any-llm gateway's `detail`."""
-    return orjson.dumps(
-        {
-            "error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code},
-            "detail": error.detail,
-        }
-    )
+def _asked_headers(scope: Scope) -> bytes:
+    """The header names that a preflight asks for: SDKs send some that change with their versions (`x-stainless-...`).
+
+    What they may do is decided by whoever reads them; the origin is one that the operator named.
+    """
+    asked = next((value for name, value in scope["headers"] if name == b"access-control-request-headers"), b"")
+    names = [name.strip() for name in asked[:_MOST_ASKED].split(b",")[:64]]
+    return b"".join(b", " + name for name in names if _TOKEN.fullmatch(name))
 
 
 def _requests_method(scope: Scope) -> bool:

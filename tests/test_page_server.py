@@ -15,12 +15,14 @@ ROOT = Path(__file__).resolve().parents[1]
 NGINX = (ROOT / "ui" / "nginx.conf").read_text(encoding="utf-8")
 
 
-async def served(tmp_path: Path, path: str) -> httpx.Response:
+async def served(
+    tmp_path: Path, path: str, method: str = "GET", page: Path | None = ROOT / "ui" / "public"
+) -> httpx.Response:
     """What the gateway alone answers, with the page of the repository."""
-    settings = Settings(data_dir=tmp_path, secrets_dir=tmp_path, page_dir=ROOT / "ui" / "public")
+    settings = Settings(data_dir=tmp_path, secrets_dir=tmp_path, page_dir=page)
     transport = httpx.ASGITransport(app=create_app(settings))
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
-        return await client.get(path)
+        return await client.request(method, path)
 
 
 @pytest.mark.parametrize("name", ["content-security-policy", "cache-control"])
@@ -36,3 +38,26 @@ async def test_nginx_passes_on_every_path_of_the_api_but_metrics(tmp_path: Path)
     paths = (await served(tmp_path, "/openapi.json")).json()["paths"]
     assert "/v1/chat/completions" in paths
     assert [path for path in paths if not re.search(pattern.group(1), path)] == ["/metrics"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nothing.js", 404),
+        ("GET", "/v1/images/edits", 404),
+        ("POST", "/v1/images/edits", 404),
+        ("GET", "/v1/chat/completions", 405),
+        ("PUT", "/v1/messages", 405),
+        ("POST", "/v1/chat/completions/", 307),
+        ("DELETE", "/health", 405),
+    ],
+)
+async def test_the_page_changes_nothing_of_what_the_api_answers(
+    tmp_path: Path, method: str, path: str, status: int
+) -> None:
+    """`make up` serves the page itself, the stack's gateway does not."""
+    with_page, without = [await served(tmp_path, path, method, page) for page in (ROOT / "ui" / "public", None)]
+    assert (with_page.status_code, with_page.content) == (status, without.content)
+    for name in ("content-type", "allow", "location", "content-security-policy"):
+        assert with_page.headers.get(name) == without.headers.get(name)
+    assert status == 307 or with_page.json()["error"]["message"]

@@ -171,6 +171,7 @@ class Calls:
                     await turn.exchange.write(trial.in_band(error))
                     return await turn.exchange.end_stream()
                 if follow is None:
+                    trial.sign(error)
                     raise
             else:
                 return self._note_kept(turn, trial)

@@ -127,6 +127,11 @@ class Trial:
         """The provider's id of a whole answer."""
         return self._tally.response_id if self._tally.ended else None
 
+    def sign(self, error: GatewayError) -> None:
+        """Let the call's last error say what an answer would: who was asked, and what is left of limits."""
+        told = {name.decode(): value.decode() for name, value in self._headers()}
+        error.headers = {**told, **error.headers}
+
     def in_band(self, error: GatewayError) -> bytes:
         """The caller's dialect's error inside a stream that has begun."""
         return self._turn.ask.surface.dialect.stream_renderer(self._stamp()).error(error)

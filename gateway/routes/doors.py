@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import orjson
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 from gateway.accounts.keys import Principal
-from gateway.express import error_headers
+from gateway.error_answers import error_answer
 from gateway.routes.deps import Endpoint, KeyRoute, credential_of, parts_of
-from wire.dialect import FrontDoor
+from wire.dialect import CallerFormat, FrontDoor
 from wire.errors import BadRequest, GatewayError
-from wire.languages import preferred
 
 
 class ToldRoute(APIRoute):
@@ -27,16 +25,11 @@ class ToldRoute(APIRoute):
             try:
                 return await inner(request)
             except RequestValidationError as error:
-                return self._tell(request, _bad_request(error))
+                return tell(request, bad_request(error), self.door)
             except GatewayError as error:
-                return self._tell(request, error)
+                return tell(request, error, self.door)
 
         return handler
-
-    def _tell(self, request: Request, error: GatewayError) -> Response:
-        told = self.door.told(error, preferred(request.headers.get("accept-language")))
-        headers = {name.decode(): value.decode() for name, value in error_headers(told)}
-        return Response(orjson.dumps(self.door.render_error(told)), told.status, headers)
 
 
 class DoorRoute(ToldRoute, KeyRoute):
@@ -48,7 +41,12 @@ class DoorRoute(ToldRoute, KeyRoute):
         return await parts_of(request).keys.admit(credential, self.door.name, lambda name: headers.get(name.decode()))
 
 
-def _bad_request(error: RequestValidationError) -> BadRequest:
+def tell(request: Request, error: GatewayError, told_as: CallerFormat) -> Response:
+    status, headers, body = error_answer(error, told_as, request.headers.get("accept-language"))
+    return Response(body, status, {name.decode(): value.decode() for name, value in headers})
+
+
+def bad_request(error: RequestValidationError) -> BadRequest:
     """The first thing that is wrong."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"][1:])

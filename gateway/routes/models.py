@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from gateway.accounts.keys import Principal
 from gateway.calls.permitted import permitted
+from gateway.error_answers import format_of
 from gateway.models import ListedModel
 from gateway.parts import Parts
 from gateway.routes.deps import KeyRoute, ListedDep, PartsDep, PrincipalDep
@@ -42,9 +43,10 @@ async def list_models(
     page_token: Annotated[str | None, Query(alias="pageToken")] = None,
 ) -> Response:
     """Those that the caller's key may use."""
-    if _asks_anthropic(request):
+    asked = format_of(request.scope).name
+    if asked == "anthropic_messages":
         return exact_json(_anthropic_page(_usable(rows), limit, after_id, before_id))
-    if _asks_google(request):
+    if asked == "gemini":
         return exact_json(_gemini_page(_usable(rows), page_size, page_token))
     return exact_json({"object": "list", "data": [model.to_json() for model in rows]})
 
@@ -62,9 +64,10 @@ async def list_gemini_models(
 async def get_model(request: Request, model_id: str, parts: PartsDep, principal: PrincipalDep) -> Response:
     """Also what it can do: `capabilities` has true, false, or null for what is not known."""
     model = _found(parts, principal, model_id)
-    if _asks_anthropic(request):
+    asked = format_of(request.scope).name
+    if asked == "anthropic_messages":
         return exact_json(_anthropic(model))
-    if _asks_google(request):
+    if asked == "gemini":
         return exact_json(_gemini(model))
     return exact_json(model.to_json() | {"capabilities": parts.models.capabilities(model_id)})
 
@@ -79,16 +82,6 @@ def _found(parts: Parts, principal: Principal, model_id: str) -> ListedModel:
     model = parts.models.find(model_id)
     permitted(principal, parts.models.targets(model_id), parts.models)
     return model
-
-
-def _asks_anthropic(request: Request) -> bool:
-    return "anthropic-version" in request.headers
-
-
-def _asks_google(request: Request) -> bool:
-    """Its SDKs ask for v1 too, so that only the way of saying the key or the client's name tells them apart."""
-    named = ("x-goog-api-key", "x-goog-api-client")
-    return any(name in request.headers for name in named) or "key" in request.query_params
 
 
 def _usable(rows: Sequence[ListedModel]) -> list[ListedModel]:
@@ -139,7 +132,7 @@ def _anthropic(model: ListedModel) -> dict[str, Any]:
 def _gemini_page(rows: Sequence[ListedModel], page_size: int | None, page_token: str | None) -> dict[str, Any]:
     start = 0
     if page_token:
-        if not page_token.isdecimal():
+        if not page_token.isdecimal() or len(page_token) > 9:
             raise BadRequest("'pageToken' is not one that this list gave", param="pageToken")
         start = int(page_token)
     end = start + min(page_size, _MOST) if page_size else len(rows)

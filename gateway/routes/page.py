@@ -31,12 +31,21 @@ class _Page(StaticFiles):
         await super().__call__(scope, receive, with_headers)
 
 
-def mount(api: FastAPI, folder: Path | None) -> None:
-    """Serve the page at the root; without one, the root shows the documentation."""
+def serve(api: FastAPI, folder: Path | None) -> None:
+    """The page below the root, for what no route of the API wants; without one, the root shows the documentation.
+
+    A mount would match every path, so that the API could say neither that a method is not allowed nor what is unknown.
+    """
     if folder is None:
         api.add_api_route("/", _to_docs, include_in_schema=False)
-    else:
-        api.mount("/", GZipMiddleware(_Page(directory=folder, html=True), minimum_size=500), name="page")
+        return
+    files = GZipMiddleware(_Page(directory=folder, html=True), minimum_size=500)
+
+    async def otherwise(scope: Scope, receive: Receive, send: Send) -> None:
+        wants_file = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
+        await (files if wants_file else api.router.not_found)(scope, receive, send)
+
+    api.router.default = otherwise
 
 
 async def _to_docs() -> RedirectResponse:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.deployment import Deployment, providers_at
+from tests.deployment import MASTER_KEY, Deployment, providers_at
 from tests.replay import Upstream
 from tests.replay.answers import FIXTURES, Answer, Gate, answer_of, error
 
@@ -52,6 +52,11 @@ def _rows(deployment: Deployment, request_id: str, count: int) -> list[dict[str,
     return sorted(deployment.rows(count, request_id=request_id), key=lambda row: row["attempt"])
 
 
+def _who(response: httpx.Response) -> tuple[str, ...]:
+    """Which provider and model spoke last, after how many attempts."""
+    return tuple(response.headers[f"x-tollgate-{name}"] for name in ("provider", "model", "route"))
+
+
 def test_a_busy_upstream_is_asked_again(place: tuple[Deployment, Upstream]) -> None:
     deployment, upstream = place
     upstream.forget()
@@ -91,6 +96,7 @@ def test_a_long_retry_after_means_the_next_target(place: tuple[Deployment, Upstr
     upstream.on(CLAUDE, _busy(**{"retry-after": "120"}))
     response = deployment.post(OPENAI, ASK)
     assert response.status_code == 429
+    assert _who(response) == ("anthropic", "claude-haiku-4-5", "2")
     assert response.headers["retry-after"] == "120"
     assert [row["kind"] for row in _rows(deployment, response.headers["x-request-id"], 2)] == ["attempt", "final"]
 
@@ -99,9 +105,13 @@ def test_a_refusal_of_the_request_is_final(place: tuple[Deployment, Upstream]) -
     deployment, upstream = place
     upstream.forget()
     upstream.on(OPENAI, error(400, {"error": {"message": "bad"}}))
-    response = deployment.post(OPENAI, ASK)
+    limits = {"limits": {"requests_per_minute": 7}}
+    key = deployment.post("/v1/keys", limits, key=MASTER_KEY).json()["key"]
+    response = deployment.post(OPENAI, ASK, key=key)
     assert response.status_code == 400
     assert len(upstream.calls) == 1
+    assert _who(response) == ("openai", "gpt-4o-mini", "1")
+    assert response.headers["x-ratelimit-remaining-requests"] == "6"
     _rows(deployment, response.headers["x-request-id"], 1)
 
 

@@ -19,6 +19,7 @@ from gateway.surfaces import SURFACES, Surface
 from tests.deployment import MASTER_KEY, providers_at
 from tests.replay import Upstream
 from tests.replay.answers import Answer
+from wire.errors import GatewayError
 
 _VARYING = ("x-request-id", "x-tollgate-overhead-ms", "date")
 
@@ -105,3 +106,68 @@ async def test_the_documentation_knows_every_path(tmp_path: Path) -> None:
                 assert (await client.get("/docs")).status_code == 200
     assert {surface.path for surface in SURFACES} <= set(paths)
     assert {"/v1/models", "/v1/keys", "/v1/usage", "/v1/usage/count", "/health", "/metrics"} <= set(paths)
+
+
+async def _broken() -> AsyncIterator[bytes]:
+    yield b"{"
+    raise RuntimeError("sentinel of an internal detail")
+
+
+async def test_what_nobody_foresaw_is_told_in_the_shape_of_the_path(tmp_path: Path) -> None:
+    """A server whose connection breaks in a way of its own, in the lane and behind FastAPI's router."""
+    internal = GatewayError("Internal error", code="internal_error")
+    with Upstream() as upstream:
+        async with _running(tmp_path, upstream) as (app, key):
+            lanes = app.lanes
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+                for surface in SURFACES:
+                    path = surface.path.replace("{model}", "openai:gpt-4o-mini")
+                    for app.lanes in (lanes, Lanes(())):
+                        answer = await client.post(
+                            path, content=_broken(), headers=_with_key({"authorization": "Bearer KEY"}, key)
+                        )
+                        assert answer.status_code == 500, path
+                        assert answer.json() == surface.dialect.render_error(internal), path
+                        assert answer.headers["content-type"] == "application/json"
+                        assert answer.headers["x-request-id"]
+
+
+# Method, path, headers, status, and the word that Google's, Anthropic's or a front door's shape has; None: OpenAI's.
+_REFUSED: tuple[tuple[str, str, dict[str, str], int, str | None], ...] = (
+    ("GET", "/v1beta/models?pageToken=" + "9" * 5000, {}, 400, "INVALID_ARGUMENT"),
+    ("GET", "/v1beta/models?pageSize=-1", {}, 400, "INVALID_ARGUMENT"),
+    ("GET", "/v1beta/models/none:such", {}, 404, "NOT_FOUND"),
+    ("GET", "/v1beta/models", {"authorization": "Bearer wrong"}, 401, "UNAUTHENTICATED"),
+    ("GET", "/v1beta/nothing", {}, 404, "NOT_FOUND"),
+    ("POST", "/v1/models/gemini-2.5-flash:nothing", {}, 405, "INVALID_ARGUMENT"),
+    ("GET", "/v1/models/none:such", {"x-goog-api-client": "genai"}, 404, "NOT_FOUND"),
+    ("GET", "/v1/models/none:such", {"anthropic-version": "2023-06-01"}, 404, "not_found_error"),
+    ("GET", "/v1/models?limit=0", {"anthropic-version": "2023-06-01"}, 400, "invalid_request_error"),
+    ("GET", "/v1/models", {"anthropic-version": "1", "authorization": "Bearer x"}, 401, "authentication_error"),
+    ("POST", "/v1/messages/batches", {}, 404, "not_found_error"),
+    ("GET", "/v1/models/none:such", {}, 404, None),
+    ("GET", "/api/nothing", {}, 404, "not_found_error"),
+)
+
+
+async def test_errors_off_the_lane_have_the_shape_of_the_path_too(tmp_path: Path) -> None:
+    with Upstream() as upstream:
+        async with _running(tmp_path, upstream) as (app, key):
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+                for method, path, headers, status, word in _REFUSED:
+                    answer = await client.request(method, path, headers={"authorization": f"Bearer {key}", **headers})
+                    assert answer.status_code == status, path
+                    _check_shape(answer, word)
+
+
+def _check_shape(answer: httpx.Response, word: str | None) -> None:
+    error = answer.json()["error"]
+    if word is None:
+        assert set(error) == {"message", "type", "param", "code"}
+    elif word.isupper():
+        assert (error["code"], error["status"]) == (answer.status_code, word)
+    else:
+        assert word in (error.get("type"), error.get("code"))
+        assert "param" not in error
