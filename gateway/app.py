@@ -82,7 +82,7 @@ from ledger.threads import in_thread
 from wire.errors import GatewayError, Unauthenticated
 
 # At the end. A stack's replica may never come back, so it waits for its receipts; here, the next start takes over.
-_SHIP_SECONDS, _SHIP_SECONDS_EMBEDDED = 10.0, 1.0
+SHIP_SECONDS, SHIP_SECONDS_EMBEDDED = 10.0, 1.0
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
@@ -143,7 +143,7 @@ class _Machine:
         ledger = make_engine(settings.ledger_url)
         self._spool = Spool(_spool_settings(settings))
         stream = RedisStream(settings.redis_url) if settings.redis_url else None
-        self._ship_seconds = _SHIP_SECONDS if stream else _SHIP_SECONDS_EMBEDDED
+        self._ship_seconds = SHIP_SECONDS if stream else SHIP_SECONDS_EMBEDDED
         self._shipper = Shipper(self._spool, _receipt_reader(ledger), stream)
         self._upstream = Upstream(settings.upstream, near(providers.values()))
         self._objects = ProviderObjects(self._store)

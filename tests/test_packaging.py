@@ -13,8 +13,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
+from gateway.__main__ import GRACE_SECONDS
+from gateway.app import SHIP_SECONDS
+from gateway.calls.background import STOP_SECONDS
 from tests.test_architecture import imported, parse
+from tollgate.supervisor import Service
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("gateway", "ledger", "local_llm", "tollgate", "usage_contract", "usage_worker", "wire")
@@ -167,3 +172,11 @@ def test_make_lists_its_commands() -> None:
     listed = run("make", "--no-print-directory", "help", cwd=ROOT)
     for command in ("setup", "up", "test", "check", "lock", "bench", "compose-test"):
         assert f"make {command} " in listed
+
+
+def test_a_gateway_that_is_stopped_has_the_time_to_ship_what_it_metered() -> None:
+    """After its calls in flight; compose and the command would kill it otherwise."""
+    needed = GRACE_SECONDS + STOP_SECONDS + SHIP_SECONDS
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+    assert float(compose["services"]["gateway"]["stop_grace_period"].removesuffix("s")) > needed
+    assert Service("gateway", "gateway").grace > needed

@@ -61,3 +61,11 @@ async def test_the_page_changes_nothing_of_what_the_api_answers(
     for name in ("content-type", "allow", "location", "content-security-policy"):
         assert with_page.headers.get(name) == without.headers.get(name)
     assert status == 307 or with_page.json()["error"]["message"]
+
+
+def test_nginx_writes_no_request_line_down() -> None:
+    """It may hold a key: `$uri` is the path alone, and error lines below crit quote the whole line."""
+    server = NGINX[NGINX.index("server {") :]
+    assert re.findall(r"error_log \S+ (\w+);", server) == ["crit"]
+    (lines,) = re.findall(r"log_format tollgate '([^']*)'", NGINX)
+    assert not {"$request", "$request_uri", "$args", "$query_string", "$http_referer"} & set(lines.split())

@@ -28,7 +28,7 @@ class Service:
     environment: Mapping[str, str] = field(default_factory=dict)
     ready: Callable[[], Awaitable[None]] | None = None
     vital: bool = False
-    grace: float = 35.0  # seconds between SIGTERM and SIGKILL
+    grace: float = 50.0  # seconds between SIGTERM and SIGKILL
 
 
 class FailedToStart(Exception):

@@ -28,7 +28,7 @@ from wire.languages import Language, in_language, preferred
 
 _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 1.0  # how long a job of another gateway may lie there
-_STOP_SECONDS = 3.0  # at the end: what is nearly done may be done
+STOP_SECONDS = 3.0  # at the end: what is nearly done may be done
 _KEEP_TRYING_SECONDS = 600.0  # to write an answer down while the database is away
 _NAMES = {"done": "completed"}
 _SECRET = ("openai_api_key", "use_user_api_key", "background")
@@ -118,7 +118,7 @@ class Background:
     async def stop(self) -> None:
         """Wait a moment for what is being made, and give back the rest: another gateway begins it anew."""
         if self._running:
-            await asyncio.wait(self._running, timeout=_STOP_SECONDS)
+            await asyncio.wait(self._running, timeout=STOP_SECONDS)
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
