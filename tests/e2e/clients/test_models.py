@@ -99,7 +99,8 @@ def test_a_key_in_the_query_is_googles_way(place: Place, path: str) -> None:
 
 def test_a_page_token_of_another_list_is_named(place: Place) -> None:
     got = place.deployment.get("/v1beta/models", pageToken="next")
-    assert (got.status_code, got.json()["error"]["param"]) == (400, "pageToken")
+    (violation,) = (each for each in got.json()["error"]["details"] if "fieldViolations" in each)
+    assert (got.status_code, violation["fieldViolations"][0]["field"]) == (400, "pageToken")
 
 
 @pytest.mark.parametrize("path", ["/", "/health", "/v1/models"])
