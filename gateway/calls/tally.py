@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from wire.dialect import Facts, Meter
@@ -41,6 +41,7 @@ class Tally:
     failed: GatewayError | None = None
     lost: tuple[str, ...] = ()  # of a stream: what its translation could not carry
     words: list[str] | None = None  # the text of a translated answer, where somebody keeps it
+    tell: Callable[[GatewayError], GatewayError] = lambda error: error  # an upstream's words, as the caller hears them
     _spoken: SpokenStream = field(default_factory=SpokenStream)
 
     def take_facts(self, facts: Facts) -> None:
@@ -68,7 +69,7 @@ class Tally:
         self.response_id = meter.response_id
         self.text_bytes = meter.text_bytes
         self.ended = meter.ended
-        self.failed = meter.failed
+        self.failed = None if meter.failed is None else self.tell(meter.failed)
         if self.first_token_at is None and meter.generated:
             self.first_token_at = now
 
@@ -92,7 +93,8 @@ class Tally:
                 case Finish() if event.choice == 0:
                     self.finish = event.reason
                 case Failed():
-                    self.failed = UpstreamError(event.message, status=event.status, code=event.code, type=event.type)
+                    said = UpstreamError(event.message, status=event.status, code=event.code, type=event.type)
+                    self.failed = self.tell(said)
                 case Ended():
                     self.ended = True
                 case _:

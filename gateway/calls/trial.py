@@ -26,7 +26,7 @@ from gateway.surfaces import DoorSurface, ForwardSurface
 from gateway.upstream import Upstream, UpstreamResponse
 from usage_contract.event import Status, UsageEvent
 from usage_contract.money import decimal_from_pico, json_number
-from wire.errors import GatewayError, UpstreamTimedOut
+from wire.errors import GatewayError, UpstreamError, UpstreamTimedOut
 from wire.estimate import estimate_bytes
 from wire.neutral import Account, Served, Stamp
 
@@ -59,7 +59,8 @@ class Trial:
         self._prepared = prepared
         self._attempt = attempt
         self._limits = limits
-        self._tally = Tally(words=[] if turn.passage is not None and turn.passage.keep is not None else None)
+        kept = turn.passage is not None and turn.passage.keep is not None
+        self._tally = Tally(words=[] if kept else None, tell=lambda error: self._in_our_words(error, error.status))
         self._loop_time = asyncio.get_running_loop().time
         self._sent_at = perf_counter()
         self._ended_at: float | None = None
@@ -138,6 +139,12 @@ class Trial:
 
     async def _deliver(self, scope: asyncio.Timeout, response: UpstreamResponse) -> None:
         """A conversation comes as it was asked for; what is merely forwarded, as the upstream says."""
+        try:
+            await self._relay(scope, response)
+        except UpstreamError as error:  # inside a 200
+            raise self._in_our_words(error, error.status) from error
+
+    async def _relay(self, scope: asyncio.Timeout, response: UpstreamResponse) -> None:
         kind = response.headers.get("content-type", "application/json")
         forwarded = isinstance(self._turn.ask.surface, ForwardSurface)
         if kind.startswith("text/event-stream") if forwarded else self._turn.ask.stream:
@@ -210,8 +217,10 @@ class Trial:
     async def _refused(self, response: UpstreamResponse) -> GatewayError:
         body = await response.read(_ERROR_BODY_LIMIT)
         error = self._prepared.way.parse_error(response.status, response.headers, body)
-        own_key = self._turn.ask.own_key is not None
-        return in_our_words(error, self.target.provider, response.status, own_key=own_key)
+        return self._in_our_words(error, response.status)
+
+    def _in_our_words(self, error: GatewayError, status: int) -> GatewayError:
+        return in_our_words(error, self.target.provider, status, own_key=self._turn.ask.own_key is not None)
 
     def _heard(self, scope: asyncio.Timeout) -> None:
         """The upstream is alive: it may stay silent for the idle time-out again. Once the caller has gone it may go on

@@ -220,6 +220,28 @@ def test_a_refusal_of_the_request_does_not_repeat_it(place: Place) -> None:
     place.deployment.rows(1, request_id=response.headers["x-request-id"])
 
 
+_IN_BAND = {"error": {"message": f"Wrong key: {OWN}", "type": OWN, "code": 401, "param": OWN}}
+_PIECE = {"choices": [{"index": 0, "delta": {"content": "hi"}}]}
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/api/chat/completions"])
+def test_a_refusal_inside_an_answer_does_not_repeat_it(place: Place, path: str) -> None:
+    """Some servers answer 200 and then say in the body, or after some pieces, that they refuse."""
+    place.upstream.forget()
+    place.upstream.on(CHAT, Answer(pieces=(_json(_IN_BAND),)), stream=False)
+    pieces = tuple(b"data: " + _json(each) + b"\n\n" for each in (_PIECE, _IN_BAND))
+    place.upstream.on(CHAT, Answer(headers={"content-type": "text/event-stream"}, pieces=pieces, length=False))
+    body = {**ASK, "model": "openai:gpt-4o-mini", "max_tokens": 9}
+    for stream in (False, True):
+        response = place.post(path, {**body, "stream": stream})
+        assert response.status_code == (200 if stream else 401), response.text
+        assert stream or response.json()["error"]["message"] == "The provider 'openai' refused your key"
+        assert OWN not in response.text
+        (row,) = place.deployment.rows(1, request_id=response.headers["x-request-id"])
+        assert (row["byok"], row["status"]) == (True, "error")
+        assert stream or row["error_message"] == "own_key_refused"
+
+
 def test_tokens_are_counted_with_it_too(place: Place) -> None:
     place.upstream.forget()
     counting = "/v1/messages/count_tokens"
