@@ -1,4 +1,6 @@
-"""Every recorded conversation turn, told through the front doors: its text, its tokens, its cost, and what it lost."""
+"""Every recorded conversation turn, told through the front doors: its text, its tokens, its cost, and what it lost.
+
+None of SOLAR was recorded: its answers are the written ones of the doors' own tests."""
 
 from __future__ import annotations
 
