@@ -1,6 +1,6 @@
 # Two commands are enough: `make up` runs Tollgate, `make test` tests it. `make` alone lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help setup up local test faults check lock bench bench-local compose-test
+.PHONY: help setup up local test faults check lock bench bench-usage bench-local compose-test
 export PYTHON ?= python3
 # Two processes, each with a Redis and a Postgres of its own; a Redis that is named serves one only. Tests of a file share
 # what they start, and files that take long come first by name.
@@ -28,9 +28,9 @@ test: setup ## Run the whole suite, with a real Redis and Postgres (ARGS="-k nam
 	@.venv/bin/tollgate local install >/dev/null || echo "the tests of the local model's engine will be skipped"
 	@exec .venv/bin/python -m pytest $(SPREAD) $(ARGS)
 
-faults: setup ## Kill, stop and starve everything under load, 2,000 calls a case (half an hour; ARGS="-k redis")
+faults: setup ## Kill, stop and starve everything under load, 2,000 calls a case (under half an hour; ARGS="-k redis")
 	@sh scripts/system-packages redis-server=redis-server '/usr/lib/postgresql/*/bin/initdb=postgresql' faketime=faketime
-	@TOLLGATE_FAULTS=long exec .venv/bin/python -m pytest tests/faults $(ARGS)
+	@TOLLGATE_FAULTS=long exec .venv/bin/python -m pytest tests/faults -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup ## Lint, format, types, import direction, the page's JavaScript
 	.venv/bin/ruff check .
@@ -45,6 +45,10 @@ lock: setup ## Write the lock files again (ARGS="--upgrade" takes the newest ver
 
 bench: setup ## Measure the usage worker (ARGS="--events 200000")
 	@exec .venv/bin/python -m bench.worker $(ARGS)
+
+bench-usage: setup ## Measure GET /v1/usage on a ledger of ten million events (ARGS="--events 200000")
+	@sh scripts/system-packages '/usr/lib/postgresql/*/bin/initdb=postgresql'
+	@exec .venv/bin/python -m bench.usage_queries $(ARGS)
 
 bench-local: setup ## Measure the local model: eight users at once, beside bare llama-server and llama_cpp.server
 	@exec .venv/bin/python -m bench.local $(ARGS)

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from redis import Redis
 
+from tests.faults.counts import PROPERTY, Counts, table
+from tests.faults.sizes import SIZE
 from tests.replay import Upstream
 from tests.services import (
     PostgresServer,
@@ -31,12 +33,16 @@ settings.load_profile("tollgate")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What tests have measured, by `record_property("measured", "...")`, from whichever process they ran in."""
+    """What tests have measured, by `record_property("measured", "...")`, and the fault tests' table of counts, from
+    whichever processes they ran in."""
     reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
-    lines = [f"{value}" for report in reports for name, value in report.user_properties if name == "measured"]
-    if lines:
+    properties = [each for report in reports for each in report.user_properties]
+    if lines := [f"{value}" for name, value in properties if name == "measured"]:
         terminalreporter.section("measured")
         terminalreporter.write_line("\n".join(lines))
+    if counts := [Counts(**value) for name, value in properties if name == PROPERTY]:
+        terminalreporter.section(f"faults, {'long' if SIZE.long else 'short'} form: what was called and what is billed")
+        terminalreporter.write_line(table(sorted(counts, key=lambda line: line.case)))
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import subprocess
 import sys
 import time
@@ -11,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import yaml
 from redis import Redis
 from redis.exceptions import RedisError
 
+from gateway.admission.in_redis import PREFIX
 from tests.deployment import MASTER_KEY, Deployment, GatewayProcess, Process
 from tests.deployment import until as within
+from tests.faults.bills import PRICING
 from tests.faults.load import ALIASES, Load
 from tests.faults.sizes import SIZE
 from tests.replay import Upstream
@@ -26,6 +30,7 @@ Death = tuple[float, float]  # some gateways died between these two moments
 STREAM = "tollgate:usage"
 GROUP = "usage_worker"
 PEERS_IDLE = 2.0  # seconds after which a worker takes over what another one left
+LEASE = 5.0  # seconds after which what a dead gateway's calls hold is given back
 _numbers = itertools.count(1)  # of loads, also of other clusters on the same upstream
 
 
@@ -53,7 +58,12 @@ class Cluster(Deployment):
         environment: dict[str, str] | None = None,
     ) -> None:
         self.redis_url, self.database_url = redis_url, database_url
-        settings = {"spool": {"segment_seconds": 0.2, **(spool or {})}, "models": ALIASES}
+        settings = {
+            "spool": {"segment_seconds": 0.2, **(spool or {})},
+            "models": ALIASES,
+            "pricing": PRICING,
+            "admission": {"lease_seconds": LEASE},
+        }
         super().__init__(
             folder,
             upstream.url,
@@ -75,6 +85,14 @@ class Cluster(Deployment):
         log = self.folder / f"gateway-{number}.log"
         return GatewayProcess(self.gateway.arguments, log, self.gateway.environment)
 
+    def gateway_with_quota(self, quota_bytes: int) -> GatewayProcess:
+        """One more, not started yet, which takes no calls when the spools on its disk are that large."""
+        settings = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        settings["spool"]["quota_bytes"] = quota_bytes
+        config = self.config.with_name("quota.yaml")
+        config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+        return GatewayProcess(["--config", str(config)], self.folder / "gateway-quota.log", self.gateway.environment)
+
     def another_worker(self, name: str, *flags: str, consumer: str | None = None) -> Process:
         """A worker that is not started yet; of the same consumer name only where one is given."""
         arguments = [*self.worker.arguments, "--consumer", consumer or name, *flags]
@@ -83,17 +101,22 @@ class Cluster(Deployment):
     def start_gateway(self) -> None:
         for gateway in self.gateways:
             gateway.serve()
-        self.keys = [self._key(user) for user in ("ada", "grace", "grace", "edsger")]
+        budget = self._made("/v1/budgets", {"max_budget": 1_000_000})["budget_id"]
+        self.keys = [self._key(user, budget if user == "ada" else None) for user in ("ada", "grace", "grace", "edsger")]
         for worker in self.workers[1:]:
             worker.start()
 
-    def _key(self, user: str) -> str:
+    def _key(self, user: str, budget: str | None) -> str:
         """A key that is held to limits, which it never reaches: so that there are holds to get wrong."""
         limits = {"concurrent_calls": 100_000, "tokens_per_minute": 10**10}
-        response = self.post("/v1/keys", {"user_id": user, "limits": limits}, key=MASTER_KEY)
-        assert response.status_code == 200, response.text
-        key: str = response.json()["key"]
+        key: str = self._made("/v1/keys", {"user_id": user, "limits": limits, "budget_id": budget})["key"]
         return key
+
+    def _made(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        response = self.post(path, body, key=MASTER_KEY)
+        assert response.status_code == 200, response.text
+        made: dict[str, Any] = response.json()
+        return made
 
     def stop(self) -> None:
         processes = [*self.gateways, *self.workers]
@@ -105,8 +128,12 @@ class Cluster(Deployment):
         return [gateway.url for gateway in self.gateways if gateway.serving]
 
     def kill(self, *gateways: GatewayProcess) -> Death:
-        """SIGKILL of all of them, in this order."""
+        """SIGKILL of all of them at once."""
         began = time.monotonic()
+        for gateway in gateways:
+            gateway.serving = False  # else its callers move to one that is about to be killed
+        for gateway in gateways:
+            gateway.send(signal.SIGKILL)
         for gateway in gateways:
             gateway.kill()
         return began, time.monotonic()
@@ -127,10 +154,10 @@ class Cluster(Deployment):
     def folders(self) -> list[Path]:
         return [path for path in self.spool_root.iterdir() if path.is_dir()] if self.spool_root.exists() else []
 
-    def spooled(self) -> int:
-        """Bytes of segments in all producers' folders."""
+    def spooled(self, *folders: Path) -> int:
+        """Bytes of segments in these producers' folders, else in all."""
         total = 0
-        for folder in self.folders():
+        for folder in folders or self.folders():
             for number in segments(folder):
                 try:
                     total += segment_path(folder, number).stat().st_size
@@ -146,22 +173,36 @@ class Cluster(Deployment):
         except RedisError:
             return None
 
+    def held(self) -> dict[str, int] | None:
+        """What calls hold of limits and budgets, that is not zero; None when Redis does not say."""
+        try:
+            with Redis.from_url(self.redis_url, socket_timeout=5, decode_responses=True) as redis:
+                found = {key: int(redis.hlen(key)) for key in redis.scan_iter(f"{PREFIX}:h:*")}
+                found |= {key: int(redis.get(key) or 0) for key in redis.scan_iter(f"{PREFIX}:s:*")}
+                found |= {key: int(redis.hget(key, "held") or 0) for key in redis.scan_iter(f"{PREFIX}:m:*")}
+        except RedisError:
+            return None
+        return {key: held for key, held in found.items() if held}
+
     def pending(self, consumer: str, idle: float = 0.0) -> int:
         """Entries that this worker was given, at least so many seconds ago, and has not acknowledged."""
         with Redis.from_url(self.redis_url, socket_timeout=5) as redis:
             return len(redis.xpending_range(STREAM, GROUP, "-", "+", 10_000, consumer, idle=round(idle * 1000)))
 
     def settled(self, seconds: float) -> None:
-        """Wait until nothing is left on the way: spools empty, dead producers' folders gone, the stream read."""
+        """Wait until nothing is left on the way: spools empty, dead producers' folders gone, the stream read, nothing
+        held by a call."""
         alive = sum(gateway.running for gateway in self.gateways) * self._processes
 
         def nothing_left() -> bool:
-            return self.spooled() == 0 and len(self.folders()) <= alive and self.streamed() == 0
+            gone = self.spooled() == 0 and len(self.folders()) <= alive
+            return gone and self.streamed() == 0 and self.held() == {}
 
         try:
             within(nothing_left, "everything settled", seconds)
         except AssertionError as late:
             left = f"{self.spooled()} bytes spooled in {len(self.folders())} folders, {self.streamed()} entries"
+            left += f", held {self.held()}"
             raise AssertionError(f"{late}: {left}\n{self.log_tail()}") from None
 
     def log_tail(self) -> str:

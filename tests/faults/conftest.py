@@ -1,24 +1,21 @@
-"""A cluster to break, and the table of counts at the end."""
+"""A cluster to break, and a place for its counts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from tests.faults.cluster import Cluster
+from tests.faults.counts import Counts
 from tests.faults.load import provide
 from tests.faults.proxy import FaultyProxy
 from tests.faults.sizes import SIZE
-from tests.faults.verdict import Counts, table
 from tests.replay import Upstream
 from tests.services import PostgresServer, RedisServer, ServiceUnavailable, running
 
-_COUNTS = "tollgate.faults"  # the property of a test's report that holds lines of the table
-_TABLE: list[Counts] = []
 _CASE_SECONDS = 900
 
 
@@ -29,24 +26,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.timeout(_CASE_SECONDS))
 
 
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Reports reach the process that prints them, from whichever process the test ran in."""
-    if report.when == "teardown":
-        _TABLE.extend(
-            Counts(**line) for name, line in report.user_properties if name == _COUNTS and isinstance(line, dict)
-        )
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _TABLE:
-        terminalreporter.section(f"faults, {'long' if SIZE.long else 'short'} form: what was called and what is billed")
-        terminalreporter.write_line(table(sorted(_TABLE, key=lambda line: line.case)))
-
-
 @pytest.fixture
-def note(record_property: Callable[[str, object], None]) -> Callable[[Counts], None]:
-    """Puts a line into the table."""
-    return lambda counts: record_property(_COUNTS, asdict(counts))
+def note(request: pytest.FixtureRequest) -> Callable[[Counts], None]:
+    """Puts a line into the table, which tests/conftest.py prints: with several processes, theirs do not load this."""
+    return lambda counts: request.node.user_properties.append(counts.as_property())
 
 
 @contextmanager

@@ -14,7 +14,8 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -22,17 +23,18 @@ from typing import Any, Literal, Self
 import httpx
 
 from gateway.__main__ import IDLE_SECONDS
-from tests.replay import Answer, Gate, Upstream, answer_of, error, written
+from tests.deployment import until
+from tests.faults.bills import CLAUDE, GEMINI, GPT, RESILIENT, SOLAR
+from tests.replay import Answer, Call, Gate, Upstream, answer_of, error, written
 
 _WRITTEN_ID = re.compile(rb'"(?:id|responseId)": ?"([^"]+)"')
 MARKER = re.compile(rb"call-[a-z0-9]+-\d+")
-# A name that is answered by another provider after the first has refused three times.
+_ATTENTION = 30.0  # seconds within which a call is answered, whatever is broken and however busy the machine is
 ALIASES: dict[str, Any] = {
-    "resilient": {
+    RESILIENT: {
         "provider": "solar",
         "model": "solar-refuses",
         "fallbacks": [{"provider": "openai", "model": "gpt-4o-mini"}],
-        "pricing": {"input_price_per_million": "1", "output_price_per_million": "2"},
     }
 }
 
@@ -58,29 +60,29 @@ class Shape:
         return {**named, "messages": turns} | ({"user": user} if user else {})
 
 
-_GEMINI = "gemini-2.5-flash"
-_CLAUDE = "anthropic:claude-sonnet-4-5"
-_GPT = "openai:gpt-4o-mini"
 SHAPES = (
-    Shape("/v1/chat/completions", _GPT, b"usage", False),
-    Shape("/v1/chat/completions", _GPT, b"[DONE]", True),
-    Shape("/v1/messages", _CLAUDE, b"usage", False),
-    Shape("/v1/messages", _CLAUDE, b"message_stop", True),
-    Shape(f"/v1beta/models/{_GEMINI}:generateContent", _GEMINI, b"usageMetadata", False),
-    Shape(f"/v1beta/models/{_GEMINI}:streamGenerateContent?alt=sse", _GEMINI, b"STOP", True),
-    Shape("/v1/chat/completions", _CLAUDE, b"[DONE]", True),
-    Shape("/v1/messages", _GPT, b"usage", False),
-    Shape("/v1/chat/completions", f"gemini:{_GEMINI}", b"[DONE]", True),
-    Shape("/v1/responses", "solar:solar-pro2", b"usage", False),
-    Shape("/v1/responses", "solar:solar-pro2", b"response.completed", True),
-    Shape("/v1/chat/completions", "resilient", b"usage", False),
+    Shape("/v1/chat/completions", GPT, b"usage", False),
+    Shape("/v1/chat/completions", GPT, b"[DONE]", True),
+    Shape("/v1/messages", CLAUDE, b"usage", False),
+    Shape("/v1/messages", CLAUDE, b"message_stop", True),
+    Shape(f"/v1beta/models/{GEMINI}:generateContent", GEMINI, b"usageMetadata", False),
+    Shape(f"/v1beta/models/{GEMINI}:streamGenerateContent?alt=sse", GEMINI, b"STOP", True),
+    Shape("/v1/chat/completions", CLAUDE, b"[DONE]", True),
+    Shape("/v1/messages", GPT, b"usage", False),
+    Shape("/v1/chat/completions", f"gemini:{GEMINI}", b"[DONE]", True),
+    Shape("/v1/responses", SOLAR, b"usage", False),
+    Shape("/v1/responses", SOLAR, b"response.completed", True),
+    Shape("/v1/chat/completions", RESILIENT, b"usage", False),
 )
 PLAIN = tuple(shape for shape in SHAPES if not shape.stream)
 STREAMS = tuple(shape for shape in SHAPES if shape.stream)
 
 
-def provide(upstream: Upstream, *, delay: float = 0.01, gates: dict[int, Gate] | None = None) -> None:
-    """Give the upstream an answer for every shape; streams take a while, so that faults find some of them open."""
+def provide(upstream: Upstream, *, delay: float = 0.01, held: Gate | None = None) -> None:
+    """Give the upstream an answer for every shape; streams take a while, so that faults find some of them open.
+
+    `held` holds streams after their second event and other answers before their head.
+    """
     for name, prefix in (
         ("openai-chat", ""),
         ("anthropic-messages", ""),
@@ -90,9 +92,9 @@ def provide(upstream: Upstream, *, delay: float = 0.01, gates: dict[int, Gate] |
         for stream in (False, True):
             interaction = written(f"{name}-stream" if stream else name)
             path = prefix + interaction["request"]["url"].split("/", 3)[3].split("?")[0].join(("/", ""))
-            answer = replace(
-                answer_of(interaction), delay=delay, piece_delay=delay, gates=(gates or {}) if stream else {}
-            )
+            answer = replace(answer_of(interaction), delay=delay, piece_delay=delay)
+            if held:
+                answer = replace(answer, gates={2: held}) if stream else replace(answer, gate=held)
             found = _WRITTEN_ID.search(answer.body)
             assert found, name
             answer = replace(answer, written_id=found[1].decode())
@@ -120,12 +122,49 @@ class Made:
     said: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A time in which something was broken, and the gateways that served when it began."""
+
+    began: float
+    ended: float
+    gateways: frozenset[str]
+
+    def whole(self, made: Made) -> bool:
+        """Whether the call was answered within it from its first byte to its last."""
+        return made.outcome == "answered" and self.began <= made.started and made.ended <= self.ended
+
+
+class Heads:
+    """In the upstream's `hold`: keeps the head of each answer back until the caller it is for has left."""
+
+    def __init__(self) -> None:
+        self._gates: dict[bytes, Gate] = {}
+        self._arrived: dict[bytes, tuple[asyncio.AbstractEventLoop, asyncio.Event]] = {}
+
+    def __call__(self, call: Call) -> Gate | None:
+        match = MARKER.search(call.body)
+        if match is None or match[0] not in self._gates:
+            return None
+        loop, event = self._arrived[match[0]]
+        loop.call_soon_threadsafe(event.set)
+        return self._gates[match[0]]
+
+    def expect(self, marker: str) -> tuple[asyncio.Event, Gate]:
+        """What is set once the upstream has accepted the call, and what lets its answer go."""
+        event = asyncio.Event()
+        self._arrived[marker.encode()] = asyncio.get_running_loop(), event
+        gate = self._gates[marker.encode()] = Gate()
+        return event, gate
+
+
 @dataclass(slots=True)
 class Load:
     """`with Load(...) as load:` begins at once, in a thread; leaving the block waits for the last call.
 
     `gateways` is asked for each call anew; while there is none, calls wait. `seconds`: the starts are spread over that
-    long; 0: as fast as `at_once` allows. `leave` makes every caller hang up at that point.
+    long; 0: as fast as `at_once` allows. `leave` makes callers hang up at that point: those of streams, or all of
+    them where it is before the head of the answer, which `heads` then keeps back.
     """
 
     label: str
@@ -136,8 +175,10 @@ class Load:
     seconds: float = 0.0
     shapes: Sequence[Shape] = SHAPES
     leave: Leave | None = None
+    heads: Heads = field(default_factory=Heads)
     timeout: float = 120.0
     made: list[Made] = field(default_factory=list)
+    windows: list[Window] = field(default_factory=list)
     _moved: threading.Condition = field(default_factory=threading.Condition)
     _thread: threading.Thread | None = None
     _ended: int = 0
@@ -160,6 +201,24 @@ class Load:
         with self._moved:
             if not self._moved.wait_for(lambda: self._ended >= share * self.calls, seconds):
                 raise TimeoutError(f"{self._ended} of {self.calls} calls ended")
+
+    @contextmanager
+    def meanwhile(self) -> Iterator[None]:
+        """The block, in which something is broken, sees callers served: on every gateway some call begins and is
+        answered within it, and none that was open when it began is open when it ends. It is prolonged until then where
+        it is short. Raises AssertionError when callers have waited for too long.
+        """
+        began, serving = time.monotonic(), frozenset(self.gateways())
+        yield
+        enough = began + _ATTENTION - time.monotonic()
+        until(lambda: not self._unserved(began, serving), "callers are served meanwhile", max(0.0, enough))
+        self.windows.append(Window(began, time.monotonic(), serving))
+
+    def _unserved(self, began: float, serving: frozenset[str]) -> bool:
+        made, now = list(self.made), time.monotonic()
+        window = Window(began, now, serving)
+        stuck = any(not each.ended and each.started <= max(began, now - _ATTENTION) for each in made)
+        return stuck or not serving <= {each.gateway for each in made if each.ended and window.whole(each)}
 
     def outcomes(self) -> Counter[str]:
         return Counter(each.outcome for each in self.made)
@@ -190,7 +249,9 @@ class Load:
     async def _one(self, client: httpx.AsyncClient, number: int, shape: Shape, key: str) -> None:
         while not (gateways := self.gateways()):  # noqa: ASYNC110 - they are started by another thread
             await asyncio.sleep(0.02)
-        made = Made(f"call-{self.label}-{number}", shape, gateways[number % len(gateways)], time.monotonic())
+        # In turns, so that every gateway meets every shape and every key.
+        chosen = gateways[(number + number // len(self.shapes)) % len(gateways)]
+        made = Made(f"call-{self.label}-{number}", shape, chosen, time.monotonic())
         self.made.append(made)
         try:
             await self._ask(client, made, key, number)
@@ -207,18 +268,17 @@ class Load:
         shape = made.shape
         body = json.dumps(shape.body(made.marker, f"end-user-{number % 5}" if number % 2 else None)).encode()
         headers = {"authorization": f"Bearer {key}", "content-type": "application/json", "x-session-id": made.marker}
-        pieces_wanted = {None: 1 << 30, "first event": 1, "random event": self._random.randrange(1, 7)}.get(
-            self.leave, 1 << 30
-        )
         if self.leave == "at once":
             return await self._leave_at_once(made, body, headers)
+        leave = self.leave if shape.stream else None
+        pieces_wanted = {"first event": 1, "random event": self._random.randrange(1, 7)}.get(leave or "", 1 << 30)
         async with client.stream("POST", made.gateway + shape.path, content=body, headers=headers) as response:
             made.status = response.status_code
             pieces = 0
             async for piece in response.aiter_raw():
                 made.said += piece
                 pieces += 1
-                if (self.leave == "before the end" and self._nearly(made)) or pieces >= pieces_wanted:
+                if (leave == "before the end" and self._nearly(made)) or pieces >= pieces_wanted:
                     made.outcome = "left"
                     return None
         if response.status_code >= 400:
@@ -232,15 +292,17 @@ class Load:
         """The answer's last event but the end has come."""
         return b'finish_reason":"stop' in made.said.replace(b" ", b"") or b"message_delta" in made.said
 
-    @staticmethod
-    async def _leave_at_once(made: Made, body: bytes, headers: dict[str, str]) -> None:
-        """The whole request, and no wait for a single byte of an answer."""
+    async def _leave_at_once(self, made: Made, body: bytes, headers: dict[str, str]) -> None:
+        """The whole request, and no byte of an answer: the upstream has the call and sends nothing yet."""
         host, _, port = made.gateway.removeprefix("http://").partition(":")
+        accepted, head = self.heads.expect(made.marker)
         _, writer = await asyncio.open_connection(host, int(port))
         lines = [f"POST {made.shape.path} HTTP/1.1", f"host: {host}", f"content-length: {len(body)}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
         await writer.drain()
-        await asyncio.sleep(0.05)  # else the reset overtakes the request
+        await asyncio.wait_for(accepted.wait(), self.timeout)
         writer.transport.abort()
         made.outcome = "left"
+        await asyncio.sleep(0.05)  # else the answer overtakes the reset
+        head.open()

@@ -19,9 +19,10 @@ from ledger.engine import make_engine
 from ledger.filters import UsageFilter
 from ledger.summaries import series
 from tests.faults.cluster import Cluster
+from tests.faults.counts import Counts
 from tests.faults.load import Load
 from tests.faults.sizes import SIZE
-from tests.faults.verdict import Counts, judge
+from tests.faults.verdict import judge
 from tests.replay import Upstream
 from tests.services import PostgresServer, RedisServer, ServiceUnavailable, binary, fresh_database
 

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from redis import Redis
 
 from tests.faults.cluster import STREAM, Cluster, until
+from tests.faults.counts import Counts
 from tests.faults.sizes import SIZE
-from tests.faults.verdict import Counts, judge
+from tests.faults.verdict import judge
 from usage_contract.event import SCHEMA_VERSION
 
 Note = Callable[[Counts], None]

@@ -11,16 +11,18 @@ from pathlib import Path
 import pytest
 
 from tests.faults.cluster import Cluster, until
+from tests.faults.counts import Counts
 from tests.faults.load import Made
 from tests.faults.sizes import SIZE
-from tests.faults.verdict import Counts, accepted, judge
+from tests.faults.verdict import AFTERWARDS, accepted, judge
 from tests.replay import Call, Upstream
 from tests.services import PostgresServer, RedisServer, fresh_database
 from usage_contract.spool import segment_path, segments
 
 Note = Callable[[Counts], None]
 Servers = tuple[RedisServer, PostgresServer]
-_SCHEDULING = 1.0  # seconds that a busy machine may take between a call's intent and its arrival
+# Two thirds of what the victim's calls write; a call with its intent and its outcome is a bit more than a kilobyte.
+_QUOTA = max(65536, SIZE.calls * 1000)
 
 
 def test_one_killed_under_load_and_started_again(cluster: Cluster, note: Note) -> None:
@@ -80,19 +82,28 @@ def test_all_killed_at_once(cluster: Cluster, note: Note) -> None:
 
 
 def test_one_removed_for_ever_with_a_full_spool(cluster: Cluster, package_servers: Servers, note: Note) -> None:
+    """It takes calls until its quota is used up, refuses the others, and never comes back."""
     redis, _ = package_servers
-    victim, heir = cluster.gateways[1], cluster.gateways[0]
+    others = set(cluster.folders())
+    victim = cluster.gateway_with_quota(_QUOTA)
+    victim.serve()
+    [folder] = set(cluster.folders()) - others
     redis.pause()
-    with cluster.load() as load:
-        load.reached(0.8)
-        assert cluster.spooled() > 0
+    with cluster.load(gateways=lambda: [victim.url], calls=2 * SIZE.calls) as filling:
+        pass
+    assert cluster.spooled(folder) >= _QUOTA - cluster.spooled(*others)
+    with cluster.load() as load, load.meanwhile():
+        load.reached(0.4)
         deaths = [cluster.kill(victim)]
     redis.resume()
-    counts = judge(cluster, load, "1 gateway gone for ever, spool full", seconds=SIZE.settle, deaths=deaths)
-    note(counts)
-    assert all(made.outcome == "answered" for made in load.made if made.gateway == heir.url)
-    assert len(cluster.folders()) == 1
-    victim.serve()
+    for each, name in ((filling, "spool full"), (load, "the others meanwhile")):
+        counts = judge(cluster, each, f"1 gateway gone for ever, {name}", seconds=SIZE.settle, deaths=deaths)
+        note(counts)
+        assert counts.answered + counts.refused == each.calls, each.unanswered()
+        assert counts.lost == 0
+    assert {made.status for made in filling.made if made.outcome == "refused"} == {503}
+    assert load.outcomes()["answered"] == SIZE.calls
+    assert len(cluster.folders()) == len(cluster.gateways)
 
 
 @pytest.fixture(params=["always", 1000], ids=["always", "interval"])
@@ -126,16 +137,17 @@ def test_the_unsynced_tail_is_lost_with_the_machine(crashing: tuple[Cluster, Pat
     with cluster.load(seconds=max(3.0, SIZE.calls / 150)) as load:
         load.reached(0.6)
         death, dead = cluster.kill(cluster.gateway)
-        cut = _cut_to_the_last_fsync(cluster, notes)
+        cut, covered = _cut_to_the_last_fsync(cluster, notes)
         cluster.gateway.serve()
-    # A busy machine may be late with an fsync: what counts is when it was done.
-    young = min(death - interval / 1000, _last_fsync(notes)) - _SCHEDULING
+    # An intent is older than its arrival upstream, and whatever was written before the last fsync began is safe: a
+    # call of which nothing is left has arrived after both. A machine too busy for an fsync every N ms moves the latter.
+    young = min(death - interval / 1000, covered) if interval else death
 
     def may_lack(call: Call) -> bool:
         return interval > 0 and young <= call.at <= dead
 
     def may_be_lost(made: Made) -> bool:
-        return made.started <= dead and made.ended >= (young if interval else death - _SCHEDULING)
+        return made.started <= dead and made.ended + AFTERWARDS >= young
 
     counts = judge(
         cluster,
@@ -151,25 +163,31 @@ def test_the_unsynced_tail_is_lost_with_the_machine(crashing: tuple[Cluster, Pat
     assert len(accepted(cluster, load)) > SIZE.calls // 2
 
 
-def _last_fsync(notes: Path) -> float:
-    return max(float(line.split(" ", 1)[0]) for line in notes.read_text(encoding="utf-8").splitlines())
-
-
-def _cut_to_the_last_fsync(cluster: Cluster, notes: Path) -> int:
-    """Leave of each segment what its last fsync covered; the bytes that went."""
-    synced: dict[str, int] = {}
-    for line in notes.read_text(encoding="utf-8").splitlines():
-        _, end, name = line.split(" ", 2)
-        synced[name] = max(int(end), synced.get(name, 0))
-    cut = 0
+def _cut_to_the_last_fsync(cluster: Cluster, notes: Path) -> tuple[int, float]:
+    """Leave of each segment what its last fsync covered. Returns the bytes that went, and a moment before which none
+    of them was written."""
+    synced = [line.split(" ", 2) for line in notes.read_text(encoding="utf-8").splitlines()]
+    noted = [(float(began), int(size), Path(name)) for began, size, name in synced]
     [folder] = cluster.folders()
-    for number in segments(folder):
-        path = segment_path(folder, number)
-        covered, size = synced.get(str(path), 0), path.stat().st_size
-        cut += max(0, size - covered)
+    paths = [segment_path(folder, number) for number in segments(folder)]
+    sizes = {name: max(size for _, size, other in noted if other == name) for _, _, name in noted}
+    sizes |= {path: path.stat().st_size for path in paths}
+    cut, moments = 0, []
+    for path in paths:
+        covered = max((size for _, size, name in noted if name == path), default=0)
+        if covered >= sizes[path]:
+            continue
+        cut += sizes[path] - covered
+        # A segment begins when the one before it is whole: an fsync of that one while it still grew came earlier.
+        moments.append(
+            max(
+                (began for began, size, name in noted if name == path or (name < path and size < sizes[name])),
+                default=0.0,
+            )
+        )
         if covered:
             with path.open("r+b") as file:
-                file.truncate(min(covered, size))
+                file.truncate(covered)
         else:
             path.unlink()
-    return cut
+    return cut, min(moments, default=time.monotonic())

@@ -10,41 +10,47 @@ import psycopg
 import pytest
 
 from tests.faults.cluster import Cluster, until
+from tests.faults.counts import Counts
+from tests.faults.load import Load
 from tests.faults.sizes import SIZE
-from tests.faults.verdict import Counts, judge
+from tests.faults.verdict import judge
 from tests.services import PostgresServer, RedisServer
 
 Note = Callable[[Counts], None]
 Servers = tuple[RedisServer, PostgresServer]
 
 
-def _killed(_cluster: Cluster, postgres: PostgresServer) -> None:
+def _killed(_cluster: Cluster, postgres: PostgresServer, load: Load) -> None:
     postgres.kill()
-    time.sleep(SIZE.trouble / 4)
+    with load.meanwhile():
+        time.sleep(SIZE.trouble / 4)
     postgres.start()
 
 
-def _stopped(_cluster: Cluster, postgres: PostgresServer) -> None:
+def _stopped(_cluster: Cluster, postgres: PostgresServer, load: Load) -> None:
     postgres.stop()
-    time.sleep(SIZE.trouble / 4)
+    with load.meanwhile():
+        time.sleep(SIZE.trouble / 4)
     postgres.start()
 
 
-def _paused(_cluster: Cluster, postgres: PostgresServer) -> None:
+def _paused(_cluster: Cluster, postgres: PostgresServer, load: Load) -> None:
     postgres.pause()
-    time.sleep(SIZE.still)
+    with load.meanwhile():
+        time.sleep(SIZE.still)
     postgres.resume()
 
 
-def _deadlock(cluster: Cluster, _postgres: PostgresServer) -> None:
+def _deadlock(cluster: Cluster, _postgres: PostgresServer, load: Load) -> None:
     """A real one, of which the worker is the victim: it looks for a cycle after a second, we never do."""
     end = time.monotonic() + SIZE.trouble * 0.7
-    while time.monotonic() < end:
-        with _told(cluster, "40P01"), psycopg.connect(cluster.database_url) as connection:
-            connection.execute("SET deadlock_timeout = '1h'")
-            connection.execute("LOCK TABLE usage_receipts IN EXCLUSIVE MODE")
-            until(lambda: _waiting(cluster), "the worker has inserted and waits for the receipts")
-            connection.execute("LOCK TABLE usage_events IN ACCESS EXCLUSIVE MODE")
+    with load.meanwhile():
+        while time.monotonic() < end:
+            with _told(cluster, "40P01"), psycopg.connect(cluster.database_url) as connection:
+                connection.execute("SET deadlock_timeout = '1h'")
+                connection.execute("LOCK TABLE usage_receipts IN EXCLUSIVE MODE")
+                until(lambda: _waiting(cluster), "the worker has inserted and waits for the receipts")
+                connection.execute("LOCK TABLE usage_events IN ACCESS EXCLUSIVE MODE")
 
 
 def _waiting(cluster: Cluster) -> bool:
@@ -52,13 +58,13 @@ def _waiting(cluster: Cluster) -> bool:
     return bool(cluster.sql(query))
 
 
-def _serialization(cluster: Cluster, _postgres: PostgresServer) -> None:
-    with _told(cluster, "40001"), _refusing(cluster, "usage_receipts", "40001"):
+def _serialization(cluster: Cluster, _postgres: PostgresServer, load: Load) -> None:
+    with _told(cluster, "40001"), _refusing(cluster, "usage_receipts", "40001"), load.meanwhile():
         time.sleep(SIZE.trouble)
 
 
-def _disk_full(cluster: Cluster, _postgres: PostgresServer) -> None:
-    with _told(cluster, "53100"), _refusing(cluster, "usage_events", "53100"):
+def _disk_full(cluster: Cluster, _postgres: PostgresServer, load: Load) -> None:
+    with _told(cluster, "53100"), _refusing(cluster, "usage_events", "53100"), load.meanwhile():
         time.sleep(SIZE.trouble)
 
 
@@ -79,7 +85,15 @@ def _refusing(cluster: Cluster, table: str, state: str) -> Iterator[None]:
         yield
         until(lambda: _said(cluster, state), f"the worker met {state}")
     finally:
+        until(lambda: _dropped(cluster, table), "the trigger is dropped")
+
+
+def _dropped(cluster: Cluster, table: str) -> bool:
+    try:
         cluster.sql(f"DROP TRIGGER injected_fault ON {table}")
+    except psycopg.errors.DeadlockDetected:  # it locks one partition after the other, as the worker does
+        return False
+    return True
 
 
 def _said(cluster: Cluster, state: str) -> int:
@@ -94,13 +108,14 @@ def _told(cluster: Cluster, state: str) -> Iterator[None]:
     until(lambda: _said(cluster, state) > before, f"the worker met {state}")
 
 
-def _exhausted(cluster: Cluster, _postgres: PostgresServer) -> None:
+def _exhausted(cluster: Cluster, _postgres: PostgresServer, load: Load) -> None:
     """Every connection is somebody else's; those of ours are ended."""
     end = time.monotonic() + SIZE.trouble
     ours = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'tollgate'"
     with ExitStack() as stack:
         admin = stack.enter_context(psycopg.connect(cluster.database_url, autocommit=True))
         refused = 0
+        stack.enter_context(load.meanwhile())
         while time.monotonic() < end or not refused:
             admin.execute(ours)
             try:
@@ -129,7 +144,7 @@ def test_postgres(cluster: Cluster, package_servers: Servers, note: Note, fault:
     lasting = SIZE.still if fault == "SIGSTOP" else SIZE.trouble
     with cluster.load(seconds=lasting * 1.5) as load:
         load.reached(0.2)
-        FAULTS[fault](cluster, package_servers[1])
+        FAULTS[fault](cluster, package_servers[1], load)
     counts = judge(cluster, load, f"4 Postgres {fault}", seconds=SIZE.settle)
     note(counts)
     assert first.outcomes()["answered"] == 24

@@ -10,12 +10,15 @@ import pytest
 from redis import Redis
 
 from tests.faults.cluster import Cluster
+from tests.faults.counts import Counts
+from tests.faults.load import Load
 from tests.faults.proxy import FaultyProxy
 from tests.faults.sizes import SIZE
-from tests.faults.verdict import Counts, judge
+from tests.faults.verdict import judge
 from tests.services import PostgresServer, RedisServer, running
 
 Note = Callable[[Counts], None]
+_SPARE = 4.0  # seconds of a pause in which callers must have been served, on a busy machine
 _PERSISTENT = ("--appendonly", "yes", "--appendfsync", "everysec")
 
 
@@ -48,48 +51,59 @@ def place(
         place.stand_behind(place.plain)
 
 
-def _killed(place: Place) -> None:
+def _killed(place: Place, load: Load) -> None:
     place.plain.kill()
-    time.sleep(SIZE.trouble / 4)
+    with load.meanwhile():
+        time.sleep(SIZE.trouble / 4)
     place.plain.start()
 
 
-def _killed_with_aof(place: Place) -> None:
+def _killed_with_aof(place: Place, load: Load) -> None:
     place.stand_behind(place.persistent)
     time.sleep(SIZE.trouble / 2)
     place.persistent.kill()
-    time.sleep(SIZE.trouble / 4)
+    with load.meanwhile():
+        time.sleep(SIZE.trouble / 4)
     place.persistent.start()
 
 
-def _paused_by_command(place: Place) -> None:
-    place.command("CLIENT", "PAUSE", int(SIZE.still * 1000), "ALL")
-    time.sleep(SIZE.still)
+def _paused_by_command(place: Place, load: Load) -> None:
+    """Nothing can end it early: not even CLIENT UNPAUSE is heard."""
+    lasting = SIZE.still + _SPARE
+    place.command("CLIENT", "PAUSE", int(lasting * 1000), "ALL")
+    end = time.monotonic() + lasting
+    with load.meanwhile():
+        time.sleep(SIZE.still)
+    assert load.windows[-1].ended < end, "callers were served, but not all of that meanwhile"
 
 
-def _stopped(place: Place) -> None:
+def _stopped(place: Place, load: Load) -> None:
     place.plain.pause()
-    time.sleep(SIZE.still)
+    with load.meanwhile():
+        time.sleep(SIZE.still)
     place.plain.resume()
 
 
-def _emptied(place: Place) -> None:
+def _emptied(place: Place, load: Load) -> None:
     place.command("FLUSHALL")
-    time.sleep(SIZE.trouble / 4)
+    with load.meanwhile():
+        time.sleep(SIZE.trouble / 4)
     place.command("FLUSHALL")
 
 
-def _full(place: Place) -> None:
+def _full(place: Place, load: Load) -> None:
     place.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
     place.command("CONFIG", "SET", "maxmemory", "1")
-    time.sleep(SIZE.trouble)
+    with load.meanwhile():
+        time.sleep(SIZE.trouble)
     place.command("CONFIG", "SET", "maxmemory", "0")
 
 
-def _cut_in_replies(place: Place) -> None:
+def _cut_in_replies(place: Place, load: Load) -> None:
     before = place.proxy.cuts
     place.proxy.cut_every = 5
-    time.sleep(SIZE.trouble)
+    with load.meanwhile():
+        time.sleep(SIZE.trouble)
     place.proxy.cut_every = 0
     assert place.proxy.cuts > before, "no reply was cut: this proves nothing"
 
@@ -112,7 +126,7 @@ def test_redis(place: Place, note: Note, fault: str) -> None:
     lasting = SIZE.still if fault in STANDING else SIZE.trouble
     with place.cluster.load(seconds=lasting * 1.5) as load:
         load.reached(0.2)
-        FAULTS[fault](place)
+        FAULTS[fault](place, load)
     counts = judge(place.cluster, load, f"3 Redis {fault}", seconds=SIZE.settle)
     note(counts)
     assert counts.answered == SIZE.calls, load.unanswered()

@@ -15,8 +15,9 @@ import pytest
 
 from tests.deployment import Process
 from tests.faults.cluster import PEERS_IDLE, Cluster, until
+from tests.faults.counts import Counts
 from tests.faults.sizes import SIZE
-from tests.faults.verdict import Counts, judge
+from tests.faults.verdict import judge
 from tests.services import PostgresServer, RedisServer
 
 Note = Callable[[Counts], None]
@@ -79,7 +80,7 @@ def test_killed_in_a_loop(
     victim = cluster.another_worker("victim", "--max-deliveries", str(_DEATHS))
     kills = 0
     try:
-        with cluster.load(seconds=_LOOP_SECONDS) as load:
+        with cluster.load(seconds=_LOOP_SECONDS) as load, load.meanwhile():
             end = time.monotonic() + _LOOP_SECONDS * 0.8
             while time.monotonic() < end or kills < least:
                 victim.start()
@@ -102,7 +103,7 @@ def test_one_dies_for_ever_and_another_takes_over(cluster: Cluster, note: Note) 
     with cluster.load() as load:
         load.reached(0.3)
         doomed.start()
-        with held_before_commit(cluster):
+        with load.meanwhile(), held_before_commit(cluster):
             doomed.kill()
         assert cluster.pending("doomed") > 0
         cluster.worker.start()
@@ -138,7 +139,7 @@ def test_two_workers_fight_over_one_batch(
     rivals = [cluster.another_worker(f"{how}-{number}", consumer=name) for number, name in enumerate(names)]
     fights = 0
     try:
-        with cluster.load(seconds=_LOOP_SECONDS) as load:
+        with cluster.load(seconds=_LOOP_SECONDS) as load, load.meanwhile():
             end = time.monotonic() + _LOOP_SECONDS * 0.8
             while time.monotonic() < end or not fights:
                 rivals[0].start()

@@ -5,43 +5,23 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from gateway.admission.at_rest import holds_left
 from ledger.engine import make_engine
-from tests.faults.cluster import Cluster, Death
+from ledger.tables import TOKEN_COLUMNS
+from tests.faults.bills import BILLS, FREE, Bill
+from tests.faults.cluster import LEASE, Cluster, Death
+from tests.faults.counts import Counts
 from tests.faults.load import MARKER, Load, Made
 from tests.replay import Call
 from usage_worker.verify import verify
 
-_AFTERWARDS = 2.0  # seconds: a stream's caller may have its last byte a little before the row is written
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """One line of the table."""
-
-    case: str
-    calls: int
-    streamed: int
-    answered: int
-    refused: int
-    cut: int
-    left: int
-    accepted: int  # attempts that the upstream accepted
-    rows: int
-    final: int
-    attempt: int
-    lost: int
-    unasked: int  # lost rows of attempts that the upstream never saw
-    estimated: int
-    missing: int  # accepted attempts without a row: only where a machine's crash is played
-
-
-HEADINGS = tuple(Counts.__dataclass_fields__)
+AFTERWARDS = 2.0  # seconds: a stream's caller may have its last byte a little before the row is written
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
+    bill: Bill
     marker: str
     kind: str
     status: str
@@ -51,6 +31,7 @@ class Row:
     request_id: str
     attempt: int
     response_id: str | None
+    http_status: int | None
 
 
 def accepted(cluster: Cluster, load: Load) -> dict[str, list[Call]]:
@@ -65,11 +46,14 @@ def accepted(cluster: Cluster, load: Load) -> dict[str, list[Call]]:
 
 def rows(cluster: Cluster, load: Load) -> dict[str, list[Row]]:
     """The ledger's rows of the load's calls."""
-    columns = "session_id, kind, status, estimated, cost_pico, event_id, request_id, attempt, response_id"
+    columns = "session_id, kind, status, estimated, cost_pico, event_id, request_id, attempt, response_id, http_status"
+    classes = tuple(TOKEN_COLUMNS.values())
     found: dict[str, list[Row]] = defaultdict(list)
-    query = f"SELECT {columns} FROM usage_events WHERE session_id LIKE %s"
+    query = f"SELECT {', '.join(classes)}, {columns} FROM usage_events WHERE session_id LIKE %s"
     for values in cluster.sql(query, f"call-{load.label}-%"):
-        found[values[0]].append(Row(*values))
+        counted, row = values[: len(classes)], values[len(classes) :]
+        tokens = {name: count for name, count in zip(classes, counted, strict=True) if count}
+        found[row[0]].append(Row(Bill(tokens, row[4]), *row))
     return found
 
 
@@ -82,17 +66,19 @@ def judge(
     deaths: Sequence[Death] = (),
     may_lack: Callable[[Call], bool] = lambda _call: False,
     may_be_lost: Callable[[Made], bool] | None = None,
+    estimates: bool = False,
 ) -> Counts:
     """Wait until all is settled, then assert what the ledger promises.
 
     `deaths` are when gateways died. `may_lack` says which accepted calls a played crash of the machine
     may have cost their row, `may_be_lost` which calls may be `lost` rows: by default those in flight at a death.
+    `estimates`: the upstream was cut off before it said what its answers cost.
     """
     cluster.settled(seconds)
     asked, written = accepted(cluster, load), rows(cluster, load)
     by_marker = {made.marker: made for made in load.made}
     in_flight = may_be_lost or (
-        lambda made: any(made.started <= end and began <= made.ended + _AFTERWARDS for began, end in deaths)
+        lambda made: any(made.started <= end and began <= made.ended + AFTERWARDS for began, end in deaths)
     )
     problems: list[str] = []
     unasked = missing = 0
@@ -100,13 +86,16 @@ def judge(
         calls, found = asked.get(marker, []), written.get(marker, [])
         lost = [row for row in found if row.kind == "lost"]
         more = len(found) - len(calls)
-        if more < 0 and not all(may_lack(call) for call in sorted(calls, key=lambda call: call.at)[more:]):
-            problems.append(f"{marker} ({made.outcome}): {len(calls)} accepted, {len(found)} rows: {found}")
-        if more > 0 and more > len(lost):
+        lacks = more < 0 and all(may_lack(call) for call in sorted(calls, key=lambda call: call.at)[more:])
+        if (more < 0 and not lacks) or more > len(lost):
             problems.append(f"{marker} ({made.outcome}): {len(calls)} accepted, {len(found)} rows: {found}")
         if len(lost) > 1 or (lost and not in_flight(made)):
             problems.append(f"{marker}: lost, but not in flight at a death: {made}")
+        finals = sum(row.kind == "final" for row in found)
+        if finals > 1 or (made.outcome == "answered" and not finals and not lost and not lacks):
+            problems.append(f"{marker} ({made.outcome}): {finals} final rows: {found}")
         problems += _answers_without_their_row(made, calls, found)
+        problems += [] if estimates else _not_exact(made, found)
         unasked += max(0, more)
         missing += max(0, -more)
     every = [row for found in written.values() for row in found]
@@ -115,6 +104,10 @@ def judge(
     problems += _twice(every)
     problems += ledger_problems(cluster)
     assert not problems, "\n".join([f"{len(problems)} problems", *problems[:20], cluster.log_tail()])
+    return _counted(case, load, sum(map(len, asked.values())), every, unasked, missing)
+
+
+def _counted(case: str, load: Load, asked: int, every: Sequence[Row], unasked: int, missing: int) -> Counts:
     kinds, outcomes = Counter(row.kind for row in every), load.outcomes()
     return Counts(
         case=case,
@@ -124,7 +117,7 @@ def judge(
         refused=outcomes["refused"],
         cut=outcomes["cut"],
         left=outcomes["left"],
-        accepted=sum(map(len, asked.values())),
+        accepted=asked,
         rows=len(every),
         final=kinds["final"],
         attempt=kinds["attempt"],
@@ -132,6 +125,7 @@ def judge(
         unasked=unasked,
         estimated=sum(row.estimated for row in every),
         missing=missing,
+        meanwhile=sum(any(window.whole(made) for window in load.windows) for made in load.made),
     )
 
 
@@ -148,6 +142,16 @@ def _answers_without_their_row(made: Made, calls: Sequence[Call], found: Sequenc
     return problems
 
 
+def _not_exact(made: Made, found: Sequence[Row]) -> list[str]:
+    """Each row but a `lost` one has the tokens that the upstream told, to the token and the pico-dollar."""
+    due = BILLS[made.shape.model]
+    return [
+        f"{made.marker} ({made.outcome}, {made.shape.path}): {due} is due, the row says {row}"
+        for row in found
+        if row.kind != "lost" and (row.estimated or row.bill != (FREE if row.http_status == 503 else due))
+    ]
+
+
 def _priced(row: Row) -> bool:
     return row.estimated and row.cost_pico is not None and row.cost_pico > 0
 
@@ -160,7 +164,7 @@ def _twice(every: Sequence[Row]) -> list[str]:
 
 
 def ledger_problems(cluster: Cluster) -> list[str]:
-    """sum(events) = sum(rollups) = sum(receipts), by SQL of our own; and what `verify` finds."""
+    """sum(events) = sum(rollups) = sum(receipts), by SQL of our own; and what `tollgate usage verify` finds."""
     [(events, cost)] = cluster.sql("SELECT count(*), coalesce(sum(cost_pico), 0) FROM usage_events")
     problems = []
     for table in ("hourly_usage", "daily_usage", "monthly_usage"):
@@ -173,19 +177,6 @@ def ledger_problems(cluster: Cluster) -> list[str]:
         problems.append(f"receipts for {stored} events, there are {events}")
     engine = make_engine(cluster.database_url)
     try:
-        return problems + [str(difference) for difference in verify(engine)]
+        return [*problems, *map(str, verify(engine)), *holds_left(cluster.redis_url, LEASE)]
     finally:
         engine.dispose()
-
-
-def table(lines: Sequence[Counts]) -> str:
-    """All cases as aligned text."""
-    cells: list[tuple[Any, ...]] = [HEADINGS, *(tuple(getattr(line, name) for name in HEADINGS) for line in lines)]
-    widths = [max(len(str(row[column])) for row in cells) for column in range(len(HEADINGS))]
-    return "\n".join(
-        "  ".join(
-            str(cell).ljust(width) if not column else str(cell).rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in cells
-    )

@@ -8,7 +8,7 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from http import HTTPStatus
@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
-from tests.replay.answers import Answer, answer_of
+from tests.replay.answers import Answer, Gate, answer_of
 
 
 @dataclass(frozen=True)
@@ -124,11 +124,13 @@ class Upstream:
 
     `calls` are the requests that found an answer, in order of arrival: what a provider would have billed. `finished`
     counts answers sent whole, `broken` those whose client was gone before the end (or that were cut on purpose).
+    `hold` may name a gate for the head of each answer that has none, once the call is counted.
     """
 
     def __init__(self, port: int = 0, host: str = "127.0.0.1") -> None:
         self._host = host
         self._port = port
+        self.hold: Callable[[Call], Gate | None] = lambda _call: None
         self._routes: list[_Route] = []
         self._counts = _Counts()
         self._loop = asyncio.new_event_loop()
@@ -280,6 +282,7 @@ class Upstream:
     async def _reply(self, call: Call, reader: _Reader, writer: asyncio.StreamWriter) -> bool:
         """Answer one call; False when the connection is over. A client that leaves meanwhile is noticed at once."""
         answer = self._choose(call)
+        answer = replace(answer, gate=answer.gate or self.hold(call))
         sending = asyncio.ensure_future(_send(answer, writer))
         leaving = asyncio.ensure_future(reader.gone.wait())
         try:

@@ -14,7 +14,8 @@ _notes = os.open(os.environ["TOLLGATE_TEST_SYNCED"], os.O_WRONLY | os.O_APPEND |
 
 
 def _noted(file: int) -> None:
-    path, size, began = os.readlink(f"/proc/self/fd/{file}"), os.fstat(file).st_size, time.monotonic()
+    began = time.monotonic()  # before the size: what was written by now is covered
+    path, size = os.readlink(f"/proc/self/fd/{file}"), os.fstat(file).st_size
     _real(file)
     if path.endswith(".seg"):
         os.write(_notes, f"{began} {size} {path}\n".encode())
