@@ -160,17 +160,21 @@ def fill_ledger(postgres_url: str, events: int) -> None:
 
 _WARM = """
 INSERT INTO usage_events (event_time, event_id, request_id, kind, producer, segment, started_at, attempt, key_id,
-  user_id, session_id, surface, provider, model_asked, model_used, stream, byok, status, http_status, input_tokens,
-  cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, input_audio_tokens, input_image_tokens,
+  user_id, session_id, end_user, tags, surface, provider, model_asked, model_used, stream, byok, status, http_status,
+  input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, input_audio_tokens, input_image_tokens,
   tool_input_tokens, output_tokens, reasoning_tokens, output_audio_tokens, output_image_tokens, web_searches, images,
   audio_ms, estimated, cost_pico, duration_us, schema_version, received_at)
-SELECT t, gen_random_uuid(), 'req-' || n, 'final', 'warm', n / 5000, t, 1, 'key-' || n % 500,
-  'user-' || n % 100, 'session-' || n / 10, '/v1/chat/completions', provider, model, model, true, false,
-  'success', 200, 100, 0, 0, 0, 0, 0, 0, 50, 0, 0, 0, 0, 0, 0, false, 45000000, 900000, 1, t
-FROM (SELECT n, CAST(:start AS timestamptz) + n * (interval '1 day' * 19 / :events) AS t,
+SELECT t, CAST(minted || '-7001-8000-' || tail AS uuid), minted || '-7000-8000-' || tail,
+  CASE WHEN n % 20 = 0 THEN 'attempt' ELSE 'final' END, 'warm', n / 5000, t, 1, 'key-' || n % 500,
+  'user-' || n % 100, 'session-' || n / 10, 'end-user-' || n % 5000, jsonb_build_object('team', 'team-' || n / 3 % 10),
+  '/v1/chat/completions', provider, model, model, true, false, 'success', 200,
+  100, 0, 0, 0, 0, 0, 0, 50, 0, 0, 0, 0, 0, 0, false, 45000000, 900000, 1, t
+FROM (SELECT n, t, substr(ms, 1, 8) || '-' || substr(ms, 9) AS minted, lpad(to_hex(n), 12, '0') AS tail,
       (ARRAY['openai', 'anthropic', 'gemini'])[1 + n / 7 % 3] AS provider,
       (ARRAY['gpt-4o-mini', 'claude-sonnet-4-5', 'gemini-2.5-flash'])[1 + n / 7 % 3] AS model
-      FROM generate_series(1, :events) AS n) AS made
+      FROM (SELECT n, t, lpad(to_hex(CAST(floor(extract(epoch FROM t) * 1000) AS bigint)), 12, '0') AS ms
+            FROM (SELECT n, CAST(:start AS timestamptz) + n * (interval '1 day' * 19 / :events) AS t
+                  FROM generate_series(1, :events) AS n) AS spread) AS timed) AS made
 """
 
 if __name__ == "__main__":
