@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -124,9 +124,10 @@ def _true_days(place: Place, zone: ZoneInfo) -> dict[datetime, int]:
     ],
 )
 def test_a_boundary_is_passed(place: Place, note: Note, name: str, boundary: datetime) -> None:
-    place.set_clock(datetime.fromtimestamp(boundary.timestamp() - _SECONDS / 2, UTC))
+    place.set_clock(boundary - timedelta(minutes=30))
     with place.cluster.load(seconds=_SECONDS) as load:
-        pass
+        load.reached(0.3)
+        place.set_clock(boundary - timedelta(seconds=_SECONDS / 6))
     counts = judge(place.cluster, load, f"7 {name}", seconds=SIZE.settle)
     note(counts)
     assert counts.answered == SIZE.calls, load.unanswered()
