@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import yaml
 from redis import Redis
@@ -20,7 +21,7 @@ from gateway.admission.in_redis import PREFIX
 from tests.deployment import MASTER_KEY, Deployment, GatewayProcess, Process
 from tests.deployment import until as within
 from tests.faults.bills import PRICING
-from tests.faults.load import ALIASES, Load
+from tests.faults.load import ALIASES, SHAPES, Load
 from tests.faults.sizes import SIZE
 from tests.replay import Upstream
 from usage_contract.spool import segment_path, segments
@@ -103,8 +104,16 @@ class Cluster(Deployment):
             gateway.serve()
         budget = self._made("/v1/budgets", {"max_budget": 1_000_000})["budget_id"]
         self.keys = [self._key(user, budget if user == "ada" else None) for user in ("ada", "grace", "grace", "edsger")]
+        # A budget that nobody has asked for yet is looked up first, which a busy machine may be too slow for.
+        for gateway in self.gateways:
+            until(lambda gateway=gateway: self._answers(gateway), "the budget is known")  # type: ignore[misc]
         for worker in self.workers[1:]:
             worker.start()
+
+    def _answers(self, gateway: GatewayProcess) -> bool:
+        asked, headers = SHAPES[0], {"authorization": f"Bearer {self.keys[0]}"}
+        body = asked.body("warm", None)
+        return httpx.post(gateway.url + asked.path, json=body, headers=headers, timeout=60).status_code == 200
 
     def _key(self, user: str, budget: str | None) -> str:
         """A key that is held to limits, which it never reaches: so that there are holds to get wrong."""
