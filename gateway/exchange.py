@@ -98,6 +98,18 @@ class Exchange:
             self._watcher.cancel()
             self._watcher = None
 
+    async def linger(self, seconds: float) -> None:
+        """So long, or until the caller hangs up."""
+        gone = asyncio.Event()
+        self.watch(gone.set)
+        try:
+            async with asyncio.timeout(seconds):
+                await gone.wait()
+        except TimeoutError:
+            return
+        finally:
+            self.unwatch()
+
     async def respond(self, status: int, headers: Headers, body: bytes) -> None:
         """A whole answer."""
         self.status = status

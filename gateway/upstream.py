@@ -25,6 +25,7 @@ from pyreqwest.response import Response
 from gateway.settings import UpstreamSection
 from wire.errors import UpstreamError, UpstreamMalformed, UpstreamTimedOut, UpstreamUnavailable
 
+UNREACHED = "upstream_connect"  # the error's code where nothing of the request was sent
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 
 
@@ -116,9 +117,9 @@ def _builder(settings: UpstreamSection) -> ClientBuilder:
 def translate(error: PyreqwestError) -> UpstreamError:
     """The library's exception in our words; its text may name hosts and stays behind (`__cause__`)."""
     if isinstance(error, ConnectTimeoutError):
-        return UpstreamUnavailable("The upstream could not be reached in time", code="upstream_connect")
+        return UpstreamUnavailable("The upstream could not be reached in time", code=UNREACHED)
     if isinstance(error, ConnectError | BuilderError):
-        return UpstreamUnavailable("The upstream could not be reached", code="upstream_connect")
+        return UpstreamUnavailable("The upstream could not be reached", code=UNREACHED)
     if isinstance(error, RequestTimeoutError):
         return UpstreamTimedOut("The upstream did not answer in time")
     return UpstreamUnavailable("The connection to the upstream broke", code="upstream_connection")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -158,28 +157,45 @@ class Calls:
         return targets
 
     async def _attempts(self, turn: Turn, targets: Sequence[Target], at: int) -> None:
-        """Try the targets in order from `at` on until one answers, as `retry` allows. Every attempt is a row."""
-        retries, position = 0, 1
+        """Try the targets in order from `at` on until one answers, as `retry` allows. Every attempt is a row, the last
+        one `final`: so none is settled before the next one's intent is written, or it is known that there is none. Who
+        is killed in between leaves a `lost` row of a call that nobody answered, as in the middle of an attempt."""
+        retries = 0
+        trial = self._begin(turn, targets[at], 1)
         while True:
-            trial = self._begin(turn, targets[at], position)
+            failed: GatewayError | None = None
+            following: Trial | None = None
             try:
                 await trial.run(self._upstream)
+                return self._note_kept(turn, trial)
             except GatewayError as error:
+                failed = error
                 follow = await self._follow(turn, error, targets, at, retries)
-                trial.settle("final" if follow is None else "attempt", error)
-                if turn.exchange.status is not None:
+                if follow is not None:
+                    following = await self._after(follow, turn, targets, trial.position + 1)
+                if follow is None or following is None:
+                    trial.settle("final", error)
+                    if turn.exchange.status is None:
+                        trial.sign(error)
+                        raise
                     await turn.exchange.write(trial.in_band(error))
                     return await turn.exchange.end_stream()
-                if follow is None:
-                    trial.sign(error)
-                    raise
-            else:
-                return self._note_kept(turn, trial)
             finally:
-                # The whole answer was delivered, or the call was cancelled (shutdown): a row in any case.
-                trial.settle("final", None)
-            at, retries, position = follow.target, follow.retries, position + 1
-            await asyncio.sleep(follow.wait)
+                # Also where the whole answer was delivered, or the call was cancelled (shutdown): a row in any case.
+                trial.settle("final" if following is None else "attempt", failed)
+            trial, at, retries = following, follow.target, follow.retries
+
+    async def _after(self, follow: Next, turn: Turn, targets: Sequence[Target], position: int) -> Trial | None:
+        """The next attempt, after the wait before it. None where it cannot be made (its target cannot take the request
+        as it is, the spool is full) or need not (the caller has left): the error that led to it is the answer."""
+        if follow.wait:
+            await turn.exchange.linger(follow.wait)
+        if turn.exchange.gone:
+            return None
+        try:
+            return self._begin(turn, targets[follow.target], position)
+        except GatewayError:
+            return None
 
     def _note_kept(self, turn: Turn, trial: Trial) -> None:
         """A native response that its provider keeps may be referred to later, by this user."""

@@ -23,7 +23,7 @@ from gateway.observability.logs import describe
 from gateway.routing.resolve import Target
 from gateway.settings import UpstreamSection
 from gateway.surfaces import DoorSurface, ForwardSurface
-from gateway.upstream import Upstream, UpstreamResponse
+from gateway.upstream import UNREACHED, Upstream, UpstreamResponse
 from usage_contract.event import Status, UsageEvent
 from usage_contract.money import decimal_from_pico, json_number
 from wire.errors import GatewayError, UpstreamError, UpstreamTimedOut
@@ -54,8 +54,8 @@ class Trial:
         self, turn: Turn, target: Target, position: int, prepared: Prepared, attempt: Attempt, limits: UpstreamSection
     ) -> None:
         self.target = target
+        self.position = position
         self._turn = turn
-        self._position = position
         self._prepared = prepared
         self._attempt = attempt
         self._limits = limits
@@ -105,6 +105,7 @@ class Trial:
         return Outcome(
             kind=kind,
             status=status,
+            unsent=error is not None and error.code == UNREACHED,
             http_status=tally.http_status,
             error_code=None if error is None else without_key(error.code or error.type, self.target.provider),
             finish_reason=tally.finish,
@@ -211,7 +212,7 @@ class Trial:
 
     def _headers(self) -> list[tuple[bytes, bytes]]:
         overhead_ms = (self._sent_at - self._turn.exchange.started) * 1000
-        headers = answer_headers(self.target, self._position, overhead_ms, self._dropped)
+        headers = answer_headers(self.target, self.position, overhead_ms, self._dropped)
         return headers if self._turn.grant is None else headers + self._turn.grant.headers
 
     async def _refused(self, response: UpstreamResponse) -> GatewayError:

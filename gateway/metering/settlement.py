@@ -45,13 +45,15 @@ class Call:
 class Outcome:
     """How an attempt went.
 
-    `usage` is the last count seen, None when there was none. `text_bytes` are the UTF-8 bytes generated so far (text,
-    thinking, tool arguments), from which the output is estimated when the count is missing or not complete. Times are
-    microseconds; `first_token_us` is counted from the start of the attempt.
+    `unsent`: no connection was made, so the provider knows nothing of it. `usage` is the last count seen, None when
+    there was none. `text_bytes` are the UTF-8 bytes generated so far (text, thinking, tool arguments), from which the
+    output is estimated when the count is missing or not complete. Times are microseconds; `first_token_us` is counted
+    from the start of the attempt.
     """
 
     status: Status
     kind: Literal["final", "attempt"] = "final"
+    unsent: bool = False
     http_status: int | None = None
     error_code: str | None = None
     finish_reason: str | None = None
@@ -271,8 +273,9 @@ def lost_event(intent: Intent, *, producer: str, segment: int) -> UsageEvent:
 def counted(intent: Intent, outcome: Outcome) -> tuple[Usage, bool]:
     """The usage to bill, and whether any of it is an estimate.
 
-    A whole count is taken as it is, zeros included. Without one, an attempt that failed before it generated anything
-    cost nothing; any other is billed for its input, as first counted or estimated, and for what it generated.
+    A whole count is taken as it is, zeros included. Without one, an attempt that never reached its provider, or that it
+    refused, cost nothing. Any other is billed for its input, as first counted or estimated, and for what it generated:
+    also where nothing came (a time-out, a broken connection), since the provider may have been at work all the same.
     """
     usage = outcome.usage
     if usage is not None and usage.complete:
@@ -280,8 +283,8 @@ def counted(intent: Intent, outcome: Outcome) -> tuple[Usage, bool]:
     generated = estimate_bytes(outcome.text_bytes)
     if usage is not None:
         return _completed(usage, intent.input_estimate, generated), True
-    refused = outcome.http_status is not None and outcome.http_status >= 400
-    if not generated and (outcome.status == "error" or refused):
+    refused = outcome.http_status is not None and not 200 <= outcome.http_status < 300
+    if not generated and (outcome.unsent or refused):
         return _NOTHING, False
     return Usage(input=intent.input_estimate, output=generated), True
 

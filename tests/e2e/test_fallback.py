@@ -39,9 +39,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Deployment
             "model": "x",
             "fallbacks": [{"provider": "claude", "model": "claude-haiku-4-5"}],
         }
+        nobody = {"provider": "gone", "model": "gpt-4o-mini"}
         far = {"type": "openai", "api_key": "k", "api_base": "http://far.example/v1"}
-        providers = {**providers_at(upstream.url), "keyless": {"type": "groq"}, "far": far}
-        config = {"models": {"both": alias, "skips": skips}, "providers": providers}
+        gone = {**far, "api_base": "http://127.0.0.1:9/v1"}
+        providers = {**providers_at(upstream.url), "keyless": {"type": "groq"}, "far": far, "gone": gone}
+        config = {"models": {"both": alias, "skips": skips, "nobody": nobody}, "providers": providers}
         environment = {"HTTP_PROXY": upstream.url}
         folder = tmp_path_factory.mktemp("fallback")
         with Deployment(folder, upstream.url, config=config, environment=environment) as deployment:
@@ -99,6 +101,41 @@ def test_a_long_retry_after_means_the_next_target(place: tuple[Deployment, Upstr
     assert _who(response) == ("anthropic", "claude-haiku-4-5", "2")
     assert response.headers["retry-after"] == "120"
     assert [row["kind"] for row in _rows(deployment, response.headers["x-request-id"], 2)] == ["attempt", "final"]
+
+
+def test_a_next_target_that_cannot_be_asked_leaves_the_last_one_final(place: tuple[Deployment, Upstream]) -> None:
+    deployment, upstream = place
+    upstream.forget()
+    upstream.on(OPENAI, _busy(**{"retry-after": "3600"}))
+    response = deployment.post(OPENAI, {**ASK, "logit_bias": {"50256": -100}}, **{"x-tollgate-strict": "1"})
+    assert response.status_code == 429, response.text
+    (row,) = _rows(deployment, response.headers["x-request-id"], 1)
+    assert (row["kind"], row["http_status"]) == ("final", 429)
+    assert len(upstream.calls) == 1
+
+
+def test_who_leaves_during_the_wait_is_not_asked_for_again(place: tuple[Deployment, Upstream]) -> None:
+    deployment, upstream = place
+    upstream.forget()
+    upstream.on(OPENAI, _busy(**{"retry-after": "5"}))
+    headers = {"Authorization": f"Bearer {deployment.key}"}
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(deployment.url + OPENAI, json={**ASK, "user": "leaver"}, headers=headers, timeout=2)
+    (row,) = deployment.rows(1, end_user="leaver")
+    assert (row["kind"], row["status"], row["http_status"]) == ("final", "error", 429)
+    assert len(upstream.calls) == 1
+
+
+def test_only_what_was_never_sent_or_refused_is_known_to_cost_nothing(place: tuple[Deployment, Upstream]) -> None:
+    deployment, upstream = place
+    upstream.forget()
+    unsent = deployment.post(OPENAI, {**ASK, "model": "nobody"})
+    upstream.on(OPENAI, replace(_fixture("openai-chat"), length=True, cut_after=0))
+    upstream.on(CLAUDE, error(400, {}))
+    broken = deployment.post(OPENAI, ASK)
+    for response, count, cost in ((unsent, 3, False), (broken, 4, True)):
+        rows = _rows(deployment, response.headers["x-request-id"], count)
+        assert [(row["estimated"], row["cost"] > 0) for row in rows[:3]] == [(cost, cost)] * 3
 
 
 def test_a_refusal_of_the_request_is_final(place: tuple[Deployment, Upstream]) -> None:

@@ -173,18 +173,28 @@ def test_an_answer_without_a_count_is_estimated_and_says_so(metering: Metering) 
 @pytest.mark.parametrize(
     "outcome",
     [
-        Outcome(status="error", error_code="upstream_unavailable"),
+        Outcome(status="error", unsent=True),
         Outcome(status="error", http_status=503, error_code="upstream_unavailable"),
         Outcome(status="error", http_status=429, kind="attempt"),
         Outcome(status="cancelled", http_status=400),
     ],
 )
-def test_an_attempt_that_failed_with_nothing_costs_nothing(metering: Metering, outcome: Outcome) -> None:
+def test_an_attempt_that_its_provider_did_not_take_costs_nothing(metering: Metering, outcome: Outcome) -> None:
     per_request = replace(PRICE, per_request=PRICE.rates.input)
     for price in (PRICE, per_request, None):
         event = begin(metering, price=price).finish(outcome)
         assert (event.tokens, event.cost_pico, event.estimated) == (Tokens(), 0, False)
         assert event.kind == outcome.kind
+
+
+@pytest.mark.parametrize("http_status", [None, 200])
+def test_an_attempt_that_was_sent_and_brought_nothing_is_billed_for_its_input(
+    metering: Metering, http_status: int | None
+) -> None:
+    """A first byte too late, a connection that broke: the provider may have been at work, and bills for it."""
+    event = begin(metering).finish(Outcome(status="error", http_status=http_status))
+    assert (event.tokens.input, event.tokens.output, event.estimated) == (100, 0, True)
+    assert event.cost_pico == 100 * DOLLAR
 
 
 def test_a_client_that_left_before_the_first_token_pays_for_the_input(metering: Metering) -> None:
