@@ -21,7 +21,7 @@ from usage_contract.spool import segment_path, segments
 
 Note = Callable[[Counts], None]
 Servers = tuple[RedisServer, PostgresServer]
-# Two thirds of what the victim's calls write; a call with its intent and its outcome is a bit more than a kilobyte.
+# Bytes: a call writes more than a kilobyte, so fewer than twice as many calls as a case has use it up.
 _QUOTA = max(65536, SIZE.calls * 1000)
 
 
