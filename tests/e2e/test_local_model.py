@@ -332,7 +332,7 @@ def _children(service: Service) -> list[int]:
     return [int(word) for word in text.split()]
 
 
-def test_the_list_and_the_metrics_show_the_local_models(place: Place) -> None:
+def test_the_list_the_metrics_and_the_status_show_the_local_models(place: Place) -> None:
     def seen() -> bool:
         return "tollgate_local_slots{" in place.deployment.get("/metrics").text
 
@@ -342,3 +342,13 @@ def test_the_list_and_the_metrics_show_the_local_models(place: Place) -> None:
     text = place.deployment.get("/metrics").text
     for name in ("slots", "slots_busy", "queue", "load_seconds", "memory_bytes", "tokens_per_second"):
         assert f'tollgate_local_{name}{{model="tiny",provider="local"}}' in text
+    told = place.deployment.get("/status").json()["local_model"]
+    assert {"tiny", "endless", "thinker"} <= set(told["models"])
+    service = told["services"]["local"]
+    assert service["engine"] is True
+    [tiny] = [row for row in service["models"] if row["name"] == "tiny"]
+    assert (tiny["state"], tiny["slots"], tiny["busy"], tiny["queue"]) == ("ready", SLOTS, 0, 0)
+    assert tiny["load_seconds"] > 0
+    assert tiny["memory_bytes"] > 1024 * 1024
+    assert {"tokens_per_second", "prompt_tokens_per_second"} <= tiny.keys()
+    assert "local_model" not in httpx.get(f"{place.deployment.url}/status").json()

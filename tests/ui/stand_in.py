@@ -52,6 +52,24 @@ CATALOGUE = [
     ),
 ]
 
+# What a loaded model tells of itself in `GET /status`.
+LOADED = {
+    "name": "tiny",
+    "label": "demo, knows little",
+    "state": "ready",
+    "reason": None,
+    "context": 4096,
+    "slots": 4,
+    "busy": 2,
+    "queue": 3,
+    "restarts": 0,
+    "load_seconds": 0.4321,
+    "memory_bytes": 86_400_000,
+    "tokens_per_second": 1234.5,
+    "prompt_tokens_per_second": 96.0,
+}
+ASLEEP = {"name": "other", "label": None, "state": "unloaded", "reason": None, "context": 2048}
+
 
 def delta(text: str = "", **more: Any) -> bytes:
     return event({"choices": [{"index": 0, "delta": {"content": text} | more, "finish_reason": None}]})
@@ -94,10 +112,11 @@ def refused(status: int, message: str, **headers: str) -> Reply:
 
 
 class StandIn:
-    """What the stand-in says (`models`, `replies`, in order) and what it heard (`chats`, `hung_up`)."""
+    """What the stand-in says (`models`, `local`: its service, `replies`, in order), and heard (`chats`, `hung_up`)."""
 
     def __init__(self) -> None:
         self.models: list[dict[str, Any]] = CATALOGUE
+        self.local: dict[str, Any] | None = {"status": "ok", "engine": True, "reason": None, "models": [LOADED, ASLEEP]}
         self.replies: list[Reply] = []
         self.chats: list[dict[str, Any]] = []
         self.hung_up = threading.Event()
@@ -134,6 +153,8 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.split("?")[0]
         if path == "/v1/models":
             self._models()
+        elif path == "/status":
+            self._status()
         else:
             self._file(PUBLIC / (path.lstrip("/") or "index.html"))
 
@@ -174,6 +195,12 @@ class _Handler(BaseHTTPRequestHandler):
         if self._is_signed_in():
             body = json.dumps({"object": "list", "data": self.world.models}).encode()
             self._send(200, body, "application/json")
+
+    def _status(self) -> None:
+        if self._is_signed_in():
+            services = {} if self.world.local is None else {"services": {"local": self.world.local}}
+            body = {"status": "up", "local_model": {"available": bool(services), "models": [], **services}}
+            self._send(200, json.dumps(body).encode(), "application/json")
 
     def _file(self, path: Path) -> None:
         if not path.is_file():

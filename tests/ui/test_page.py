@@ -10,6 +10,7 @@ import pytest
 
 from tests.ui.chromium import Page
 from tests.ui.stand_in import (
+    ASLEEP,
     CATALOGUE,
     DONE,
     KEY,
@@ -161,9 +162,66 @@ def test_without_any_usable_model_the_page_says_what_to_do(page: Page, gateway: 
     assert "secrets/api_keys.yaml" in panel
     assert "OPENAI_API_KEY" in panel
     assert "GGUF" in panel
+    assert "make local" not in panel
     gateway.models = CATALOGUE
     page.click("#check-again")
     page.until("document.querySelector('.welcome')")
+
+
+def test_where_only_the_engine_is_missing_the_page_says_how_to_build_it(page: Page, gateway: StandIn) -> None:
+    gateway.models = [row | {"available": False, "unavailable_reason": NO_KEY} for row in CATALOGUE]
+    gateway.local = {"status": "failed", "engine": False, "reason": "there is no llama-server", "models": [ASLEEP]}
+    page.goto(f"{gateway.url}/#key={KEY}")
+    page.until("document.querySelector('.engine')?.checkVisibility()")
+    assert page.text(".engine code") == "make local"
+    assert "GGUF" not in page.text(".panel")
+    assert page.js(CONTRAST) == []
+    gateway.models, gateway.local = CATALOGUE, None
+    page.click("#check-again")
+    page.until("document.querySelector('.welcome')")
+
+
+# --- the models on this machine
+
+
+def local_facts(page: Page) -> dict[str, str]:
+    facts: dict[str, str] = page.js(
+        "Object.fromEntries([...document.querySelectorAll('.local-facts div')]"
+        ".map(e => [e.querySelector('dt').innerText, e.querySelector('dd').innerText]))"
+    )
+    return facts
+
+
+def test_the_settings_show_how_the_local_models_are_while_they_are_open(page: Page, gateway: StandIn) -> None:
+    sign_in(page, gateway)
+    assert not any(url.endswith("/status") for url in page.requests())
+    page.click("#open-settings")
+    page.until("document.querySelector('.local-facts')?.checkVisibility()")
+    assert page.texts(".local-model h3") == ["tiny", "other"]
+    assert page.texts(".local-state") == ["Ready", "Idle: it is loaded when somebody asks it"]
+    assert local_facts(page) == {
+        "Answering now": "2 of 4 at once",
+        "Waiting in line": "3",
+        "Writing": "1,235 tok/s",
+        "Reading": "96 tok/s",
+        "Loaded in": "0.43 s",
+        "Memory": "86 MB",
+    }
+    broken = ASLEEP | {"state": "failed", "reason": "needs 9.0 GB, 2.1 GB are free"}
+    gateway.local = {"status": "failed", "engine": True, "reason": broken["reason"], "models": [broken]}
+    page.press("Escape")
+    page.click("#open-settings")
+    page.until("document.querySelector('.local-state.failed')")
+    assert "needs 9.0 GB" in page.text(".local-model")
+
+
+def test_without_a_local_model_the_settings_do_not_speak_of_any(page: Page, gateway: StandIn) -> None:
+    gateway.local = None
+    sign_in(page, gateway)
+    page.click("#open-settings")
+    page.until("document.querySelector('dialog').open")
+    page.until("performance.getEntriesByType('resource').some(entry => entry.name.endsWith('/status'))")
+    assert not page.shows(".local-models")
 
 
 # --- chatting
@@ -491,6 +549,7 @@ def test_every_screen_fits_is_named_and_has_contrast(
     page.press("Escape")
     page.click("#open-settings")
     page.until("document.querySelector('dialog').open")
+    page.until("document.querySelector('.local-facts')?.checkVisibility()")
     page.js("Promise.allSettled(document.getAnimations().map(a => a.finished))")
     check()
     page.press("Escape")

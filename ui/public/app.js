@@ -2,9 +2,11 @@
 
 import { streamChat } from './api/chat.js';
 import { createHttp } from './api/http.js';
+import { readLocalStatus } from './api/local.js';
 import { listModels } from './api/models.js';
 import { pickLanguage } from './lib/i18n.js';
 import { createChat } from './state/chat.js';
+import { createLocal } from './state/local.js';
 import { createSignIn, keyInFragment } from './state/sign-in.js';
 import { createStorage, openShelf } from './state/storage.js';
 import { createStore } from './state/store.js';
@@ -19,6 +21,7 @@ const store = createStore({
   models: null,
   modelsProblem: null,
   model: null,
+  local: null,
   settings: { system: '', temperature: null, maxTokens: null },
   settingsOpen: false,
   messages: [],
@@ -36,6 +39,7 @@ const chat = createChat({
   keep,
 });
 const signIn = createSignIn({ store, storage, listModels: () => listModels(http) });
+const local = createLocal({ store, readStatus: () => readLocalStatus(http), isInSight: () => !document.hidden });
 
 /** A sign-in link's key leaves the address bar, and with it the history, before anything else happens. */
 function takeKeyFromAddress() {
@@ -49,7 +53,7 @@ function takeKeyFromAddress() {
 if (!takeKeyFromAddress() && store.get().key !== null) void signIn.loadModels();
 void mountShell(
   document.getElementById('app') ?? document.body,
-  { store, chat, signIn, storage },
+  { store, chat, signIn, local, storage },
   async (lang) => (await import(`./i18n/${lang}.js`)).default,
 );
 addEventListener('hashchange', takeKeyFromAddress);

@@ -26,6 +26,8 @@ export default {
   'setup.envText': 'or set an environment variable before the gateway starts, for example OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY or UPSTAGE_API_KEY.',
   'setup.localTitle': 'Run a model on this machine',
   'setup.localText': 'Put a GGUF file into the models/ folder. It needs no account and no key, and calls cost nothing.',
+  'setup.engineText': 'The engine that runs models is not built yet. In Tollgate’s folder, run this once (a few minutes):',
+  'setup.engineAfter': 'Then start Tollgate again. It runs the models in models/; a small demo model is there already. No account, no key, no cost.',
   'setup.again': 'Check again',
   'setup.reasons': 'Why the listed models are unavailable',
 
@@ -144,4 +146,17 @@ export default {
   'settings.key': 'Key',
   'settings.keyInUse': 'Signed in with {key}',
   'settings.signOut': 'Sign out',
+
+  'local.title': 'Models on this machine',
+  'local.ready': 'Ready',
+  'local.loading': 'Loading…',
+  'local.unloaded': 'Idle: it is loaded when somebody asks it',
+  'local.failed': 'Cannot be used just now',
+  'local.busy': 'Answering now',
+  'local.busyOf': '{busy} of {slots} at once',
+  'local.waiting': 'Waiting in line',
+  'local.writes': 'Writing',
+  'local.reads': 'Reading',
+  'local.loadTime': 'Loaded in',
+  'local.memory': 'Memory',
 };

@@ -27,6 +27,8 @@ export default {
   'setup.envText': '또는 게이트웨이를 시작하기 전에 환경 변수를 설정하세요. 예: OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY, UPSTAGE_API_KEY.',
   'setup.localTitle': '이 컴퓨터에서 모델 실행',
   'setup.localText': 'models/ 폴더에 GGUF 파일을 넣으세요. 계정도 키도 필요 없고, 호출 요금도 없습니다.',
+  'setup.engineText': '모델을 실행할 엔진이 아직 만들어지지 않았습니다. 톨게이트 폴더에서 한 번만 실행하세요(몇 분 걸립니다):',
+  'setup.engineAfter': '그런 다음 톨게이트를 다시 시작하세요. models/ 폴더의 모델이 실행되며, 작은 데모 모델이 이미 들어 있습니다. 계정도 키도 요금도 없습니다.',
   'setup.again': '다시 확인',
   'setup.reasons': '목록의 모델을 쓸 수 없는 이유',
 
@@ -145,4 +147,17 @@ export default {
   'settings.key': '키',
   'settings.keyInUse': '{key} 키로 로그인됨',
   'settings.signOut': '로그아웃',
+
+  'local.title': '이 컴퓨터의 모델',
+  'local.ready': '준비됨',
+  'local.loading': '불러오는 중…',
+  'local.unloaded': '쉬는 중: 요청이 오면 불러옵니다',
+  'local.failed': '지금은 쓸 수 없음',
+  'local.busy': '답변 중',
+  'local.busyOf': '동시 {slots}개 중 {busy}개',
+  'local.waiting': '대기 중',
+  'local.writes': '쓰기 속도',
+  'local.reads': '읽기 속도',
+  'local.loadTime': '불러온 시간',
+  'local.memory': '메모리',
 };

@@ -13,6 +13,11 @@ export function seconds(ms, lang) {
   return new Intl.NumberFormat(lang, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(ms / 1000);
 }
 
+/** Bytes as millions of them: `86`, `1,234`. @param {number} bytes @param {string} lang */
+export function megabytes(bytes, lang) {
+  return count(Math.round(bytes / 1_000_000), lang);
+}
+
 /** A context window: `128K`, `1M`, `1.05M`. @param {number} tokens */
 export function windowSize(tokens) {
   if (tokens >= 1_000_000) return `${trim(tokens / 1_000_000)}M`;

@@ -52,7 +52,7 @@ export function createSignIn({ store, storage, listModels }) {
   /** Forget the key, here and on the device. @param {Problem | null} [problem] */
   function signOut(problem = null) {
     storage.writeKey(null, false);
-    store.set({ key: null, remembered: false, signInProblem: problem, models: null, settingsOpen: false });
+    store.set({ key: null, remembered: false, signInProblem: problem, models: null, local: null, settingsOpen: false });
   }
 
   /** @param {boolean} remember */

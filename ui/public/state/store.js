@@ -2,6 +2,7 @@
 
 /** @typedef {import('../lib/i18n.js').Lang} Lang */
 /** @typedef {import('../api/models.js').Model} Model */
+/** @typedef {import('../api/local.js').LocalStatus} LocalStatus */
 /** @typedef {import('./conversation.js').Message} Message */
 /** @typedef {import('./conversation.js').Problem} Problem */
 /** @typedef {'system' | 'light' | 'dark'} Theme */
@@ -16,6 +17,7 @@
  *   models: Model[] | null,
  *   modelsProblem: Problem | null,
  *   model: string | null,
+ *   local: LocalStatus | null,
  *   settings: Settings,
  *   settingsOpen: boolean,
  *   messages: Message[],

@@ -47,12 +47,12 @@ export function mountTrouble(place, { store, signIn, t }) {
 }
 
 /** @type {Mount} */
-export function mountSetup(place, { store, signIn, t }) {
+export function mountSetup(place, { store, signIn, local, t }) {
   const { element, part } = stamp('tpl-setup', t);
   const again = part('again', HTMLButtonElement);
   again.addEventListener('click', async () => {
     again.disabled = true;
-    await signIn.loadModels();
+    await Promise.all([signIn.loadModels(), local.look()]);
     again.disabled = false;
   });
 
@@ -60,11 +60,15 @@ export function mountSetup(place, { store, signIn, t }) {
     const reasons = [...new Set((store.get().models ?? []).map((model) => model.reason).filter(Boolean))];
     part('reasons', HTMLElement).hidden = reasons.length === 0;
     part('reason-list', HTMLElement).replaceChildren(...reasons.map((reason) => make('li', '', reason)));
+    const lacksEngine = store.get().local?.lacksEngine ?? false;
+    part('engine', HTMLElement).hidden = !lacksEngine;
+    part('local-text', HTMLElement).hidden = lacksEngine;
   }
 
   place.append(element);
   draw();
+  void local.look();
   return store.subscribe((state, before) => {
-    if (state.models !== before.models) draw();
+    if (state.models !== before.models || state.local !== before.local) draw();
   });
 }

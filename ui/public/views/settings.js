@@ -1,6 +1,7 @@
 // The settings sheet. What is changed counts at once; a number that cannot be is left unset and marked.
 
 import { stamp } from '../lib/dom.js';
+import { mountLocalModels } from './local-models.js';
 
 /** @typedef {import('../state/store.js').State} State */
 /** @typedef {import('../state/store.js').Settings} Settings */
@@ -9,7 +10,8 @@ import { stamp } from '../lib/dom.js';
 /** @typedef {import('./shell.js').Mount} Mount */
 
 /** @type {Mount} */
-export function mountSettings(place, { store, storage, signIn, t }) {
+export function mountSettings(place, context) {
+  const { store, storage, signIn, t } = context;
   const { element: dialog, part } = stamp('tpl-settings', t);
   if (!(dialog instanceof HTMLDialogElement)) throw new Error('tpl-settings is not a dialog');
   const system = part('system', HTMLTextAreaElement);
@@ -63,10 +65,15 @@ export function mountSettings(place, { store, storage, signIn, t }) {
 
   place.append(dialog);
   follow(store.get());
-  return store.subscribe((state, before) => {
+  const unmountLocalModels = mountLocalModels(part('local', HTMLElement), context);
+  const unsubscribe = store.subscribe((state, before) => {
     if (state.settingsOpen !== before.settingsOpen) follow(state);
     else if (state.settingsOpen && (state.theme !== before.theme || state.remembered !== before.remembered)) fill();
   });
+  return () => {
+    unsubscribe();
+    unmountLocalModels();
+  };
 }
 
 /** The field's number, or null while it is empty or out of its bounds. @param {HTMLInputElement} field */

@@ -19,6 +19,7 @@ import { mountSettings } from './settings.js';
  *   storage: import('../state/storage.js').PageStorage,
  *   chat: import('../state/chat.js').Chat,
  *   signIn: import('../state/sign-in.js').SignIn,
+ *   local: import('../state/local.js').Local,
  * }} Parts
  */
 /** What every view is given; `announce` speaks to screen readers, politely. @typedef {Parts & { t: Translate, announce: (text: string) => void }} Context */
