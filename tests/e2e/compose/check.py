@@ -17,13 +17,20 @@ from typing import Any
 
 import httpx
 
+from local_llm.library import DEMO
+from scripts.demo_model.phrases import LANGUAGES, load
 from tests.local_llm import tiny_gguf
 from tests.replay import written
 
 PAGE = f"http://127.0.0.1:{os.environ['TOLLGATE_UI_PORT']}"
 API = f"http://127.0.0.1:{os.environ['TOLLGATE_API_PORT']}"
 SENTINELS = ("sk-sentinel-openai", "sk-sentinel-anthropic", "sk-sentinel-gemini", "sentinel-in-the-query")
+QUESTION = "What does a tollgate do?"
 PATIENCE_SECONDS = 60.0
+MODELS = Path(os.environ["TOLLGATE_TEST_MODELS"])
+DEMO_LABEL = "demo, knows only Tollgate"
+# Asked inside the container: nothing of it is published.
+READY = "import urllib.request as r; r.urlopen('http://127.0.0.1:11434/health/readiness', timeout=4)"
 # Model, written answer, and the tokens of its row: input with what was cached, output with what was thought.
 CALLS = (
     ("openai:gpt-4o-mini", "openai-chat", 1213, 9),
@@ -32,11 +39,15 @@ CALLS = (
 )
 
 
-def compose(*arguments: str) -> str:
-    command = ["docker", "compose", *arguments]
+def docker(*arguments: str) -> str:
+    command = ["docker", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, f"{' '.join(command)}: {done.stdout}{done.stderr}"
     return done.stdout
+
+
+def compose(*arguments: str) -> str:
+    return docker("compose", *arguments)
 
 
 def inside(service: str, *command: str) -> str:
@@ -68,9 +79,9 @@ class Client:
         headers = {"authorization": f"Bearer {self.key}"}
         return httpx.request(method, base + path, json=body, headers=headers, timeout=60)
 
-    def chat(self, model: str, *, stream: bool = False) -> tuple[str, dict[str, Any]]:
+    def chat(self, model: str, question: str = QUESTION, *, stream: bool = False) -> tuple[str, dict[str, Any]]:
         """The answer's text and its usage."""
-        body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": "What does a tollgate do?"}]}
+        body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": question}]}
         if not stream:
             got = self.http("/v1/chat/completions", {**body, "max_tokens": 64})
             assert got.status_code == 200, f"{model}: {got.status_code} {got.text}"
@@ -190,22 +201,60 @@ def check_faults(client: Client, made: int) -> int:
     return made + 4
 
 
+def local_models(client: Client) -> dict[str, dict[str, Any]]:
+    return {name: row for name, row in client.models().items() if name.startswith("local:")}
+
+
+def check_demo(client: Client) -> None:
+    step(
+        "the demo model is listed as one and answers its FAQ through nginx as the page asks it; the page sees its state"
+    )
+    row = eventually(lambda: local_models(client).get(f"local:{DEMO}"), "the demo model is listed")
+    assert (row["available"], row["label"]) == (True, DEMO_LABEL), row
+    for language in LANGUAGES:
+        [first, *_] = load(language).questions
+        text, usage = client.chat(f"local:{DEMO}", first.question, stream=True)
+        assert first.key in text, text
+        assert min(usage["prompt_tokens"], usage["completion_tokens"]) > 0, usage
+    told = client.http("/status").json()["local_model"]["services"]["local"]["models"]
+    [state] = [model for model in told if model["name"] == DEMO]
+    assert state["state"] == "ready", state
+    assert min(state["slots"], state["memory_bytes"], state["load_seconds"]) > 0, state
+
+
 def check_local(client: Client) -> None:
-    step("the local model says what it lacks, and answers by real inference once a GGUF is there")
-    local = [row for name, row in client.models().items() if "local" in name.partition(":")[0]]
-    assert all(not row["available"] and row["unavailable_reason"] for row in local), local
-    tiny_gguf.write(Path(os.environ["TOLLGATE_TEST_MODELS"]) / "tiny.gguf", mean_tokens=20)
+    step("without a model the local provider says what it lacks; a GGUF that is put there answers by real inference")
+    (MODELS / f"{DEMO}.gguf").unlink()
 
-    def served() -> str | None:
-        names = [name for name, row in client.models().items() if row["available"] and "tiny" in name]
-        return names[0] if names else None
+    def lacking() -> bool:
+        rows = local_models(client).values()
+        return bool(rows) and all(not row["available"] and row["unavailable_reason"] for row in rows)
 
-    name = eventually(served, "the local model is available")
+    eventually(lacking, "the local provider has no model")
+    tiny_gguf.write(MODELS / "tiny.gguf", mean_tokens=20)
+    eventually(lambda: local_models(client).get("local:tiny", {}).get("available"), "the local model is available")
     for stream in (False, True):
-        text, usage = client.chat(name, stream=stream)
+        text, usage = client.chat("local:tiny", stream=stream)
         assert text
         assert usage["prompt_tokens"] > 0
         assert 0 < usage["completion_tokens"] <= 64
+
+
+def measure() -> None:
+    step("sizes of the images, and seconds from `docker compose start` until a service is ready")
+    names = [f"tollgate-{name}" for name in ("gateway", "usage-worker", "local-llm", "ui")]
+    sizes = docker("image", "inspect", "--format", "{{.Size}}", *names).split()
+    for name, size in zip(names, sizes, strict=True):
+        step(f"   {name}: {int(size) / 1e6:.0f} MB")
+    for service, ready in (
+        ("local_llm", lambda: inside("local_llm", "python", "-c", READY) == ""),
+        ("gateway", healthy),
+    ):
+        compose("stop", service)
+        began = time.monotonic()
+        compose("start", service)
+        eventually(ready, f"{service} is ready")
+        step(f"   {service}: {time.monotonic() - began:.1f} s")
 
 
 def check_images() -> None:
@@ -227,7 +276,7 @@ def check_logs(client: Client) -> None:
     master = inside("gateway", "cat", "/run/tollgate/keys/master_key")
     logs = compose("logs", "--no-color")
     assert "/v1/chat/completions" in logs
-    for secret in (*SENTINELS, "sentinel-in-the-prompt", "What does a tollgate do?", client.key, master):
+    for secret in (*SENTINELS, "sentinel-in-the-prompt", QUESTION, client.key, master):
         assert secret not in logs, f"a log holds {secret[:24]}..."
 
 
@@ -238,6 +287,8 @@ def main() -> int:
     made = check_calls(client)
     check_rows(client, made)
     check_faults(client, made)
+    check_demo(client)
+    measure()
     check_local(client)
     check_images()
     check_logs(client)
