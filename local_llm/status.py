@@ -77,7 +77,7 @@ def _memory(engine: Engine) -> int | None:
     return resident_memory(engine.pid) if engine.pid is not None else None
 
 
-def _label(model: Model) -> str | None:
+def label(model: Model) -> str | None:
     return _DEMO_LABEL if model.demo else None
 
 
@@ -97,7 +97,7 @@ def _listed(model: Model, fleet: Fleet) -> dict[str, Any]:
             "size": facts.file_bytes,
             "n_vocab": facts.vocabulary,
         },
-        "label": _label(model),
+        "label": label(model),
     }
 
 
@@ -106,7 +106,7 @@ def _status(model: Model, fleet: Fleet) -> dict[str, Any]:
     engine = fleet.engines.get(model.name)
     row: dict[str, Any] = {
         "name": model.name,
-        "label": _label(model),
+        "label": label(model),
         "state": engine.state if engine else "failed" if model.name in fleet.refusals else "unloaded",
         "reason": engine.reason if engine else fleet.refusals.get(model.name),
         "architecture": facts.architecture,

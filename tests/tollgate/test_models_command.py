@@ -10,6 +10,8 @@ from local_llm.installed import bindings_environment
 from tests.local_llm import tiny_gguf
 from tollgate.__main__ import main
 
+DEMO_FILE = Path(__file__).resolve().parents[2] / "models" / "tollgate-demo.gguf"
+
 
 @pytest.fixture
 def config(tmp_path: Path) -> list[str]:
@@ -24,9 +26,18 @@ def config(tmp_path: Path) -> list[str]:
 def test_lists_what_is_there_and_what_could_be(config: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "list", *config]) == 0
     text = capsys.readouterr().out
-    assert " * tiny " in text
+    [tiny] = [line for line in text.splitlines() if line.startswith(" * tiny ")]
+    assert "demo" not in tiny
     assert "tinyllama-1.1b" in text
     assert "Apache-2.0" in text
+
+
+def test_says_that_the_demo_is_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"models_dir: {DEMO_FILE.parent}\n", encoding="utf-8")
+    assert main(["models", "list", "--config", str(path)]) == 0
+    [demo] = [line for line in capsys.readouterr().out.splitlines() if DEMO_FILE.stem in line]
+    assert demo.endswith("(demo, knows only Tollgate)")
 
 
 def test_removes_one_and_names_what_is_not_there(

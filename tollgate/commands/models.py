@@ -18,6 +18,7 @@ from local_llm.library import Library, Model
 from local_llm.offered import OFFERS, find_offer
 from local_llm.pull import PullFailed, pull
 from local_llm.settings import ServiceSettings
+from local_llm.status import label
 
 _NO_BINDINGS = "this needs llama.cpp's bindings: run `make local` (or `tollgate local install`) first"
 
@@ -83,7 +84,8 @@ def _list(library: Library, settings: Settings) -> int:
         mark = "*" if model is library.default() else " "
         needed = model.needed_bytes(service) / 1e9
         size = f"{facts.file_bytes / 1e6:7,.0f} MB  {facts.quantisation or '-':8}"
-        write(f" {mark} {model.name:40} {size} {facts.context:7} tokens  needs {needed:.1f} GB  {facts.licence}\n")
+        write(f" {mark} {model.name:40} {size} {facts.context:7} tokens  needs {needed:.1f} GB  {facts.licence}")
+        write(f"  ({said})\n" if (said := label(model)) else "\n")
     for name, problem in library.problems.items():
         write(f" ! {name}: {problem}\n")
     if not library.models and not library.problems:
