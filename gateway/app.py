@@ -157,7 +157,7 @@ class _Machine:
         self._jobs = Jobs(self._store, chosen.jobs, uuid7())
         metering = Metering(self._spool)
         metrics = Metrics()
-        metering.on_event(metrics.event)
+        metering.on_event(lambda event: metrics.event(event, known.label(event.provider, event.model_used)))
         metrics.registry.register(SpoolCollector(self._spool, self._shipper))
         metrics.registry.register(LocalCollector(lambda: known.local))
         self._desk = Desk(_counter(settings, self._spool), _spent_reader(ledger))

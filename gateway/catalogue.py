@@ -7,7 +7,7 @@ there for its form). A provider's models are decoded when it is first asked for.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -23,6 +23,7 @@ from wire.providers import IMPLIED_TYPES, ROWS
 _PATH: Final = Path(__file__).parent / "data" / "catalogue.json"
 _COMPACT_DATE: Final = re.compile(r"-(20\d{2})(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=-|:|$)")
 _LOOKUPS_KEPT: Final = 4096
+LONGEST_ID: Final = 255  # characters; ids come from callers, and no model has so long a one
 
 Rule = Callable[[str], bool]
 Classes = dict[str, Any]
@@ -97,6 +98,7 @@ class Catalogue:
         self._lists: dict[str, tuple[_Model, ...]] = {}
         self._owners = {name: _rule(rule) for name, rule in self._file.owners.items()}
         self._found: dict[tuple[str, str], _Model | None] = {}
+        self._owned: dict[tuple[str, tuple[str, ...]], str | None] = {}
         self._recent: dict[tuple[str, str], tuple[int, CatalogueEntry | None]] = {}
 
     @property
@@ -114,6 +116,8 @@ class Catalogue:
     def lookup(self, provider: str, model: str, at: datetime) -> CatalogueEntry | None:
         """What is known of a model at a time (aware); None when the catalogue does not know it. A local model is known
         and free, whatever its name."""
+        if len(model) > LONGEST_ID:
+            return None
         if _list_name(provider) == "local":
             return CatalogueEntry(
                 provider=provider,
@@ -144,7 +148,17 @@ class Catalogue:
 
         `among` are the names that count, in any of their forms, and the answer is one of them; all lists by default.
         """
-        names = list(self._file.models) if among is None else list(among)
+        if len(model) > LONGEST_ID:
+            return None
+        names = tuple(self._file.models) if among is None else tuple(among)
+        key = (model, names)
+        if key not in self._owned:
+            if len(self._owned) >= _LOOKUPS_KEPT:
+                self._owned.clear()
+            self._owned[key] = self._owner(model, names)
+        return self._owned[key]
+
+    def _owner(self, model: str, names: Sequence[str]) -> str | None:
         by_list = {_list_name(name): name for name in reversed(names)}
         listed = [name for name in self._file.models if name in by_list]
         owned = [name for name in listed if name in self._owners and self._owners[name](model.lower())]

@@ -99,8 +99,10 @@ class Inference:
                 self._metrics.auth_failed(error.code)
             await exchange.respond(*error_answer(error, surface.dialect, exchange.header(b"accept-language")))
         except CallerGone:
-            answer.status = 499
+            exchange.gone = True
         finally:
+            if exchange.gone and answer.status is None:
+                answer.status = 499  # nobody got an answer, and nothing failed here: nginx's number for it
             answer.notes = exchange.notes
 
 

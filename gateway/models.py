@@ -116,6 +116,9 @@ class Models:
         self.started_at = now()
         self._created = int(self.started_at.timestamp())
         self._table = RoutingTable(providers, settings.models, self._find_bare, self._default_model)
+        targets = [target for name in settings.models for target in self._table.resolve(name)]
+        self._named = {f"{target.provider.name}:{target.model}" for target in targets}
+        self._named |= {f"{provider.name}:{provider.default_model}" for provider in providers.values()}
         self.discovered: dict[str, Mapping[str, Discovered]] = {}
         self.down: dict[str, str] = {}
         self.local: dict[str, LocalState] = {}
@@ -206,6 +209,18 @@ class Models:
         if target.alias is not None or self.price(target) is not None:
             return True
         return self._entry(target.provider, target.model) is not None
+
+    def label(self, provider: str, model: str) -> str:
+        """A model's name where names must be few: many upstreams take whatever a caller makes up."""
+        kind = self.providers[provider].row.name
+        keys = (f"{provider}:{model}", f"{kind}:{model}")
+        if model in self.discovered.get(provider, ()) or any(key in self._named for key in keys):
+            return model
+        now = self._now()
+        if any(key.lower() in self._prices or self._set_prices.at(key, now) for key in keys):
+            return model.lower()  # a price is found under any spelling
+        entry = None if kind == "local" else self._catalogue.lookup(kind, model, now)
+        return "other" if entry is None else entry.model
 
     def listing(self) -> list[ListedModel]:
         """Every model that can be named here, by provider, aliases first."""
@@ -310,8 +325,8 @@ class Models:
         return None
 
     def _find_bare(self, model: str, among: Collection[str]) -> str | None:
-        for kind in among:
-            if any(model in self.discovered.get(name, ()) for name, p in self.providers.items() if p.row.name == kind):
+        for name, found in self.discovered.items():
+            if model in found and (kind := self.providers[name].row.name) in among:
                 return kind
         return self._catalogue.find_provider(model, among)
 

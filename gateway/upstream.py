@@ -8,7 +8,7 @@ environment hold for providers far away; what is near is asked directly.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -20,6 +20,7 @@ from pyreqwest.exceptions import (
     PyreqwestError,
     RequestTimeoutError,
 )
+from pyreqwest.http import HeaderMap
 from pyreqwest.response import Response
 
 from gateway.settings import UpstreamSection
@@ -44,7 +45,7 @@ class UpstreamResponse:
     def __init__(self, response: Response) -> None:
         self._reader = response.body_reader
         self.status: int = response.status
-        self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
+        self.headers: Mapping[str, str] = _readable(response.headers)
 
     async def chunk(self) -> bytes | None:
         """The next piece of the body as it arrived, None at its end. Raises UpstreamError."""
@@ -85,17 +86,19 @@ class Upstream:
     async def send(self, request: UpstreamRequest) -> AsyncIterator[UpstreamResponse]:
         """Send, and give the answer once its headers are here. Leaving early closes the connection."""
         client = self._direct if request.url.startswith(self._near) else self._client
-        builder = client.request(request.method, request.url).headers(list(request.headers))
-        if request.body is not None:
-            builder = builder.body_bytes(request.body)
-        if request.stream:
-            # Else the library reads 64 KiB ahead before it gives the first byte: a stream would arrive all at once.
-            builder = builder.streamed_read_buffer_limit(0)
-        exchange = builder.build_streamed()
         try:
+            builder = client.request(request.method, request.url).headers(list(request.headers))
+            if request.body is not None:
+                builder = builder.body_bytes(request.body)
+            if request.stream:
+                # Else the library reads 64 KiB ahead before it gives the first byte: a stream would come all at once.
+                builder = builder.streamed_read_buffer_limit(0)
+            exchange = builder.build_streamed()
             response = await exchange.__aenter__()
         except PyreqwestError as error:
             raise translate(error) from error
+        except ValueError:  # an address or header that is none; its text holds the value, which may be a key
+            raise UpstreamUnavailable("The request to the upstream cannot be made", code="upstream_connect") from None
         try:
             yield UpstreamResponse(response)
         finally:
@@ -112,6 +115,18 @@ def _builder(settings: UpstreamSection) -> ClientBuilder:
         .user_agent("tollgate")
         .pool_max_idle_per_host(1024)
     )
+
+
+def _readable(headers: HeaderMap) -> dict[str, str]:
+    """By lower-case name. The library refuses to read a value beyond ASCII: it is left out."""
+    try:
+        return {name.lower(): value for name, value in headers.items()}
+    except ValueError:
+        readable = {}
+        for name in headers:
+            with suppress(ValueError):
+                readable[name.lower()] = headers[name]
+        return readable
 
 
 def translate(error: PyreqwestError) -> UpstreamError:

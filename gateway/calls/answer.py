@@ -29,4 +29,7 @@ def answer_headers(target: Target, attempts: int, overhead_ms: float, dropped: t
 
 def _line(text: str) -> bytes:
     """Names may come from a caller: a header value is one line of printable ASCII."""
-    return "".join(char if " " <= char <= "~" else "?" for char in text[:1000]).encode("ascii")
+    text = text[:1000]
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(char if " " <= char <= "~" else "?" for char in text)
+    return text.encode("ascii")

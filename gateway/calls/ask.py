@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,10 +11,11 @@ import orjson
 from msgspec import structs
 
 from gateway.calls.own_key import OwnKey, read_own_key
+from gateway.catalogue import LONGEST_ID
 from gateway.exchange import Exchange
 from gateway.surfaces import ChatSurface, CountSurface, DoorSurface, ForwardSurface, Surface
 from wire.errors import BadRequest
-from wire.multipart import boundary_of, has_field, read_field
+from wire.multipart import Form, boundary_of
 from wire.neutral import Request
 from wire.output_cap import read_output_cap, set_output_cap
 from wire.reading import UNSTORABLE
@@ -22,6 +24,7 @@ from wire.rewriting import replace_top_level
 _MAX_TAG = 255
 DefaultModel = Callable[[Mapping[str, Any]], str | None]
 LOWER_CAP = b"x-tollgate-lower-max-tokens"
+_MOST_LEVELS = 200  # of a body that is translated: it may come out some levels deeper, and orjson writes 254
 _SWITCH = {"1": True, "true": True, "0": False, "false": False}
 
 
@@ -72,7 +75,7 @@ def read_ask(exchange: Exchange, surface: Surface, raw: bytes, default_model: De
     """`default_model` says what a call asks for that names none. Raises BadRequest naming the field."""
     content_type = exchange.header(b"content-type") or ""
     if isinstance(surface, ForwardSurface) and surface.form:
-        body = _form(raw, boundary_of(content_type), surface.turns)
+        body = _form(Form(raw, boundary_of(content_type)), surface.turns)
     else:
         body = _parse(raw)
         if "strict" in body:  # ours, not the upstream's
@@ -85,6 +88,9 @@ def read_ask(exchange: Exchange, surface: Surface, raw: bytes, default_model: De
         model = default_model(body) if default_model is not None else model
     if not isinstance(model, str) or not model.strip():
         raise BadRequest("'model' is required and must be a non-empty string", param="model")
+    model = model.strip()
+    if len(model) > LONGEST_ID:
+        raise BadRequest(f"'model' is longer than {LONGEST_ID} characters", param="model")
     _check_turns(body, surface)
     stream = surface.stream if surface.stream is not None else _flag(body, "stream")
     options = body.get("stream_options")
@@ -92,7 +98,7 @@ def read_ask(exchange: Exchange, surface: Surface, raw: bytes, default_model: De
         surface=surface,
         raw=raw,
         body=body,
-        model=model.strip(),
+        model=model,
         stream=stream,
         user=_named(body, surface.user_field),
         session_id=_session(exchange, body, surface),
@@ -103,6 +109,27 @@ def read_ask(exchange: Exchange, surface: Surface, raw: bytes, default_model: De
         own_key=read_own_key(exchange.header),
         lower_cap=_SWITCH.get(exchange.header(LOWER_CAP) or ""),
     )
+
+
+@contextmanager
+def refusing_depth(body: dict[str, Any]) -> Iterator[None]:
+    """Around what reads a caller's body or writes it anew. Its depth is looked at only when that fails: passed through
+    as it is, it may be any. Raises BadRequest naming the deepest field."""
+    try:
+        yield
+    except (RecursionError, TypeError):  # orjson's word for what it will not write
+        field = max(body, key=lambda name: _depth(body[name]))
+        if _depth(body[field]) <= _MOST_LEVELS:
+            raise
+        raise BadRequest(f"'{field}' is nested more than {_MOST_LEVELS} levels deep", param=field) from None
+
+
+def _depth(value: Any) -> int:
+    levels, level = 0, [value]
+    while level := [each for each in level if isinstance(each, dict | list)]:
+        level = [inner for each in level for inner in (each.values() if isinstance(each, dict) else each)]
+        levels += 1
+    return levels
 
 
 def _check_turns(body: dict[str, Any], surface: Surface) -> None:
@@ -118,14 +145,14 @@ def _check_turns(body: dict[str, Any], surface: Surface) -> None:
         raise BadRequest(f"'{surface.turns}' is required and must not be empty", param=surface.turns)
 
 
-def _form(raw: bytes, boundary: bytes, file: str) -> dict[str, Any]:
+def _form(form: Form, file: str) -> dict[str, Any]:
     """The text fields of a form upload that this gateway looks at, and whether its file is there."""
     body: dict[str, Any] = {}
     for name in ("model", "user"):
-        if (value := read_field(raw, boundary, name)) is not None:
+        if (value := form.text(name)) is not None:
             body[name] = value
-    body["stream"] = read_field(raw, boundary, "stream") == "true"
-    body[file] = has_field(raw, boundary, file)
+    body["stream"] = form.text("stream") == "true"
+    body[file] = file in form
     return body
 
 

@@ -10,7 +10,7 @@ from gateway.accounts.credentials import find_credential
 from gateway.accounts.keys import Keys, Principal
 from gateway.accounts.provider_objects import ProviderObjects
 from gateway.calls.allowance import Allowance
-from gateway.calls.ask import Ask, read_ask
+from gateway.calls.ask import Ask, read_ask, refusing_depth
 from gateway.calls.counts import TokenCounts
 from gateway.calls.door import Doors, Passage, Visit
 from gateway.calls.forward import prepare_forward
@@ -142,7 +142,8 @@ class Calls:
 
     async def _through_door(self, visit: Visit, surface: DoorSurface) -> Passage | None:
         ask = visit.ask
-        request = surface.dialect.parse_request(ask.body, model=ask.model, stream=ask.stream)
+        with refusing_depth(ask.body):
+            request = surface.dialect.parse_request(ask.body, model=ask.model, stream=ask.stream)
         return await self._doors[surface.dialect.name].before(request, visit)
 
     async def _pinned(self, ask: Ask, user_id: str, targets: Sequence[Target]) -> Sequence[Target]:

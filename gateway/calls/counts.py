@@ -11,7 +11,7 @@ from urllib.parse import quote
 import orjson
 
 from gateway.calls.answer import JSON_HEADERS, answer_headers
-from gateway.calls.ask import Ask
+from gateway.calls.ask import Ask, refusing_depth
 from gateway.calls.own_key import in_our_words
 from gateway.calls.prepare import check_available, passed_headers, upstream_headers
 from gateway.calls.relay import json_object
@@ -48,7 +48,9 @@ class TokenCounts:
             return await exchange.respond(200, headers, await self._ask(exchange, ask, surface, target))
         if _counts_chats(provider):
             own_key = ask.own_key is not None
-            counted = await self._count_chat(_parse(ask, surface), surface.dialect.field_names, target, own_key=own_key)
+            names = surface.dialect.field_names
+            with refusing_depth(ask.body):
+                counted = await self._count_chat(_parse(ask, surface), names, target, own_key=own_key)
             headers = JSON_HEADERS + answer_headers(target, 1, (sent - exchange.started) * 1000, ())
             return await exchange.respond(200, headers, orjson.dumps(_render(surface, counted)))
         tokens = _estimate(ask, surface, provider.dialects[0])
@@ -103,7 +105,8 @@ def _counts_chats(provider: Provider) -> bool:
 
 
 def _estimate(ask: Ask, surface: CountSurface, upstream: DialectName) -> int:
-    return estimate_request_tokens(_parse(ask, surface), upstream)
+    with refusing_depth(ask.body):
+        return estimate_request_tokens(_parse(ask, surface), upstream)
 
 
 def _parse(ask: Ask, surface: CountSurface) -> Request:

@@ -25,7 +25,7 @@ from wire.embeddings import (
 )
 from wire.errors import BadRequest, GatewayError, UpstreamError, UpstreamMalformed
 from wire.forwarded import ForwardReader
-from wire.multipart import boundary_of, replace_field
+from wire.multipart import Form, boundary_of
 from wire.native_completion import NativeMeter, parse_native, read_native, with_usage
 from wire.neutral import Stamp
 from wire.rewriting import replace_top_level
@@ -47,7 +47,7 @@ def prepare_forward(ask: Ask, surface: ForwardSurface, target: Target) -> Prepar
         )
     url = provider.url(surface.operation, quote(target.model, safe=""))
     if surface.form:
-        body = replace_field(ask.raw, boundary_of(ask.content_type), "model", target.model)
+        body = Form(ask.raw, boundary_of(ask.content_type)).replaced("model", target.model)
         request = UpstreamRequest("POST", url, upstream_headers(provider, [], ask.content_type), body, ask.stream)
         return Prepared(request, Passing(_READER))
     body, added = _rewritten(ask, surface, target)

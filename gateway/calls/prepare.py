@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import orjson
 
-from gateway.calls.ask import Ask
+from gateway.calls.ask import Ask, refusing_depth
 from gateway.calls.relay import Passing, Translating, Way
 from gateway.routing.providers import Provider
 from gateway.routing.resolve import Target
@@ -60,7 +60,8 @@ def prepare_chat(ask: Ask, surface: ChatSurface, target: Target, passed: list[tu
         request = UpstreamRequest("POST", chat_url(target, native, ask.stream), headers, body, ask.stream)
         return Prepared(request, Passing(native, hide_usage=added), _refused_fields(ask, native, provider))
     upstream = DIALECTS[_spoken_with(ask, provider)]
-    body, headers, dropped, fitted = _translate(ask, caller, target, upstream)
+    with refusing_depth(ask.body):
+        body, headers, dropped, fitted = _translate(ask, caller, target, upstream)
     request = UpstreamRequest("POST", chat_url(target, upstream, ask.stream), headers, body, ask.stream)
     return Prepared(request, Translating(upstream, caller, fitted, include_usage=ask.include_usage), dropped)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.admission.output_sizes import OutputSizes
-from gateway.calls.ask import Ask
+from gateway.calls.ask import Ask, refusing_depth
 from gateway.models import Models
 from gateway.pricing import Price, cost_pico
 from gateway.routing.resolve import Target
@@ -76,10 +76,11 @@ def input_tokens(ask: Ask, estimate: int) -> int:
     if len(ask.raw) <= _LONG_BODY or not isinstance(ask.surface, ChatSurface):
         return estimate
     try:
-        request = ask.request or ask.surface.dialect.parse_request(ask.body, model=ask.model, stream=ask.stream)
+        with refusing_depth(ask.body):
+            request = ask.request or ask.surface.dialect.parse_request(ask.body, model=ask.model, stream=ask.stream)
+            return estimate_request_tokens(request)
     except GatewayError:
         return estimate
-    return estimate_request_tokens(request)
 
 
 def has_output(ask: Ask) -> bool:

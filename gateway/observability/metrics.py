@@ -3,6 +3,8 @@ instead of paths, and neither users nor keys. https://prometheus.io/docs/practic
 
 from __future__ import annotations
 
+from functools import cache
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from usage_contract.event import UsageEvent
@@ -70,28 +72,49 @@ class Metrics:
             buckets=(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 1),
             registry=self.registry,
         )
+        self._keep_series()
+
+    def _keep_series(self) -> None:
+        """Looking a series up by its labels costs more than counting in it."""
+        self._of_route = cache(
+            lambda method, endpoint, status: (
+                self.requests.labels(method, endpoint, str(status)),
+                self.duration.labels(method, endpoint),
+            )
+        )
+        self._of_attempt = cache(self.attempts.labels)
+        self._cost_of = cache(self.cost.labels)
+        self._tokens_of = cache(
+            lambda provider, model: (
+                self.tokens.labels(provider, model, "input"),
+                self.tokens.labels(provider, model, "output"),
+            )
+        )
 
     def request(self, method: str, endpoint: str, status: int, seconds: float) -> None:
-        self.requests.labels(method, endpoint, str(status)).inc()
-        self.duration.labels(method, endpoint).observe(seconds)
+        count, duration = self._of_route(method, endpoint, status)
+        count.inc()
+        duration.observe(seconds)
 
     def auth_failed(self, code: str | None) -> None:
         """`code` of an `Unauthenticated` error; the any-llm gateway has a word of its own for a key that is none."""
         self.auth_failures.labels("invalid_key" if code in (None, "invalid_api_key") else code).inc()
 
-    def event(self, event: UsageEvent) -> None:
-        """A settled attempt. Failed ones carry a model name that a caller made up: it is not used as a label."""
-        self.attempts.labels(event.provider, event.kind, event.status).inc()
+    def event(self, event: UsageEvent, model: str) -> None:
+        """A settled attempt. `model` is what it is counted under: a name of few (`Models.label`), which a caller's own
+        is not."""
+        self._of_attempt(event.provider, event.kind, event.status).inc()
         if event.overhead_us is not None:
             self.overhead.observe(event.overhead_us / 1e6)
         if event.first_token_us is not None:
             self.first_token.labels(event.provider).observe(event.first_token_us / 1e6)
         if event.status != "success":
             return
-        self.tokens.labels(event.provider, event.model_used, "input").inc(event.tokens.input)
-        self.tokens.labels(event.provider, event.model_used, "output").inc(event.tokens.output)
+        read, written = self._tokens_of(event.provider, model)
+        read.inc(event.tokens.input)
+        written.inc(event.tokens.output)
         if event.cost_pico is not None:
-            self.cost.labels(event.provider, event.model_used).observe(float(decimal_from_pico(event.cost_pico)))
+            self._cost_of(event.provider, model).observe(float(decimal_from_pico(event.cost_pico)))
 
     def render(self) -> bytes:
         return generate_latest(self.registry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
@@ -13,6 +14,8 @@ from wire.providers import IMPLIED_TYPES, ROWS, Operation, ProviderRow
 
 # Always listed, with a reason when they cannot be used, so that a newcomer sees what a key would bring.
 ALWAYS_LISTED = ("openai", "anthropic", "gemini", "solar", "local")
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")  # https://www.rfc-editor.org/rfc/rfc9110#name-tokens
 
 FindKey = Callable[[ProviderSettings, tuple[str, ...], tuple[str, ...]], str | None]
 
@@ -110,6 +113,9 @@ def _build(name: str, entry: ProviderSettings, find_key: FindKey, local_port: in
     key = find_key(entry, _names_of(name, row), row.environment)
     timeout = entry.client_args.get("timeout")
     custom = entry.client_args.get("custom_headers") or entry.client_args.get("default_headers") or {}
+    headers = tuple((str(header).lower(), str(value)) for header, value in custom.items())
+    if not all(_HEADER_NAME.fullmatch(header) and value.isprintable() for header, value in headers):
+        raise SettingsError(f"providers.{name}.client_args: a header's name or value is none that HTTP can carry")
     return Provider(
         name=name,
         row=row,
@@ -117,7 +123,7 @@ def _build(name: str, entry: ProviderSettings, find_key: FindKey, local_port: in
         key=key,
         dialects=_dialects(name, entry, row),
         default_model=entry.default_model or row.default_model,
-        headers=tuple((str(header).lower(), str(value)) for header, value in custom.items()),
+        headers=headers,
         timeout=float(timeout) if isinstance(timeout, int | float) else None,
         unavailable=_unavailable(name, entry, row, key),
     )
@@ -143,7 +149,18 @@ def _base_url(name: str, entry: ProviderSettings, row: ProviderRow, local_port: 
     url = entry.api_base or own or ""
     if url and not url.startswith(("http://", "https://")):
         raise SettingsError(f"providers.{name}.api_base: must start with http:// or https://")
+    if url and not _is_address(url):
+        raise SettingsError(f"providers.{name}.api_base: is not an address: its host, port or a space in it is wrong")
     return url.rstrip("/")
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # is read only now
+    except ValueError:
+        return False
+    return bool(parts.hostname) and url.isprintable() and " " not in url
 
 
 def _dialects(name: str, entry: ProviderSettings, row: ProviderRow) -> tuple[DialectName, ...]:
@@ -163,6 +180,8 @@ def _unavailable(name: str, entry: ProviderSettings, row: ProviderRow, key: str 
     if row.needs_key and key is None:
         variable = f" or {row.environment[0]} in the environment" if row.environment else ""
         return f"no API key: put `{name}: <key>` in secrets/api_keys.yaml{variable}"
+    if key is not None and not key.isprintable():
+        return "its API key holds a line end or another control character: write it on one line"
     return None
 
 

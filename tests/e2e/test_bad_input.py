@@ -15,6 +15,8 @@ from tests.replay.answers import Answer
 
 CHAT = "/v1/chat/completions"
 HELLO: dict[str, Any] = {"model": "openai:gpt-4o-mini", "messages": [{"role": "user", "content": "hello"}]}
+_SCHEMA: dict[str, Any] = json.loads('{"properties":{"a":' * 150 + "{}" + "}}" * 150)
+_DEEP = {"name": "f", "parameters": {"type": "object", **_SCHEMA}}
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +48,7 @@ def _error(response: httpx.Response, status: int) -> dict[str, Any]:
         (json.dumps({"messages": HELLO["messages"]}).encode(), "model"),
         (json.dumps({**HELLO, "model": 7}).encode(), "model"),
         (json.dumps({**HELLO, "model": ""}).encode(), "model"),
+        (json.dumps({**HELLO, "model": "openai:" + "x" * 249}).encode(), "model"),
         (json.dumps({**HELLO, "messages": []}).encode(), "messages"),
         (json.dumps({**HELLO, "messages": "hi"}).encode(), "messages"),
         (json.dumps({"model": "openai:gpt-4o-mini"}).encode(), "messages"),
@@ -54,6 +57,10 @@ def _error(response: httpx.Response, status: int) -> dict[str, Any]:
         (
             json.dumps({**HELLO, "model": "claude", "messages": [{"role": "user", "content": 3}]}).encode(),
             "messages[0].content",
+        ),
+        (
+            json.dumps({**HELLO, "model": "claude", "tools": [{"type": "function", "function": _DEEP}]}).encode(),
+            "tools",
         ),
     ],
 )
@@ -164,11 +171,27 @@ def test_what_the_upstream_refuses_is_a_row(
     assert row["cost"] == 0
 
 
+def test_an_answer_with_a_header_beyond_ascii_is_an_answer(place: tuple[Deployment, Upstream]) -> None:
+    """And its model, which only this upstream knows, is no series of its own in the metrics."""
+    deployment, upstream = place
+    upstream.forget()
+    said = b'{"id":"x","object":"chat.completion","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}'
+    headers = {"content-type": "application/json", "x-place": "caf\u00e9"}
+    upstream.on("/v1/chat/completions", Answer(headers=headers, pieces=(said,)))
+    assert deployment.post(CHAT, {**HELLO, "model": "openai:made-up-1"}).status_code == 200
+    counted = deployment.get("/metrics").text
+    assert "made-up-1" not in counted
+    assert 'gateway_tokens_total{model="other",provider="openai",type="input"} 1.0' in counted
+
+
 def test_a_provider_without_a_key_is_503_with_the_reason(tmp_path: Any) -> None:
-    config: dict[str, Any] = {"providers": {}}
+    """One whose key no header can hold is not called either, and the key is not said."""
+    config: dict[str, Any] = {"providers": {"openai": {"api_key": "sk-first\nsk-second"}}}
     with Upstream() as upstream, Deployment(tmp_path, upstream.url, config=config) as deployment:
-        error = _error(deployment.post(CHAT, HELLO), 503)
+        error = _error(deployment.post(CHAT, {**HELLO, "model": "claude"}), 503)
         assert "secrets/api_keys.yaml" in error["message"]
+        assert "control character" in _error(deployment.post(CHAT, HELLO), 503)["message"]
+        assert "sk-second" not in deployment.log_text()
         models = deployment.get("/v1/models").json()["data"]
         owners = {model["owned_by"] for model in models}
         assert {"openai", "anthropic", "gemini", "solar", "local"} <= owners

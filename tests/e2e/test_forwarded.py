@@ -139,6 +139,8 @@ def test_a_stream_that_is_cut_is_an_error(place: tuple[Deployment, Upstream]) ->
         (_form(""), "", "model"),
         (_field("model", b"\xff\xfe") + f"--{BOUNDARY}--\r\n".encode(), "", "model"),
         (b"", "", "model"),
+        (_form("openai:" + "x" * 256), "", "model"),
+        (f"--{BOUNDARY}".encode() + f"\r\n--{BOUNDARY}".encode() * 401, "", None),
     ],
 )
 def test_a_bad_upload_is_400(place: tuple[Deployment, Upstream], body: bytes, kind: str, param: str | None) -> None:

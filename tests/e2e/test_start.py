@@ -48,6 +48,7 @@ def _one_line(done: subprocess.CompletedProcess[str], *words: str) -> None:
         ("providers: {mine: {type: magic}}\n", ("providers.mine.type", "magic")),
         ("models: {x: {provider: nowhere, model: y}}\n", ("models.x.provider", "'nowhere'", "providers.nowhere")),
         ("providers: {mine: {type: openai, api_base: ftp://x}}\n", ("providers.mine.api_base",)),
+        ("providers: {mine: {type: openai, api_base: 'http://my host:99999/v1'}}\n", ("providers.mine.api_base",)),
     ],
 )
 def test_a_bad_config_is_one_line(tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
