@@ -98,7 +98,7 @@ class Upstream:
         except PyreqwestError as error:
             raise translate(error) from error
         except ValueError:  # an address or header that is none; its text holds the value, which may be a key
-            raise UpstreamUnavailable("The request to the upstream cannot be made", code="upstream_connect") from None
+            raise UpstreamUnavailable("The request to the upstream cannot be made", code=UNREACHED) from None
         try:
             yield UpstreamResponse(response)
         finally:

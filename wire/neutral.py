@@ -13,11 +13,14 @@ field can be named in the caller's own terms.
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Literal
 
 from msgspec import Struct
+
+from wire.errors import UpstreamError
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 
@@ -440,12 +443,23 @@ class UsageUpdate(Struct, frozen=True, kw_only=True):
 
 
 class Failed(Struct, frozen=True, kw_only=True):
-    """An error after the 200. Nothing but `Ended` may follow. Fields as `wire.errors.UpstreamError`."""
+    """An error after the 200. Nothing but `Ended` may follow. Fields as `wire.errors.UpstreamError`; `kind` is which of
+    these it is: whether to ask again depends on that."""
 
     status: int
     code: str | None
     message: str
     type: str | None = None
+    kind: builtins.type[UpstreamError] = UpstreamError
+
+    @classmethod
+    def of(cls, error: UpstreamError) -> Failed:
+        return cls(
+            status=error.status, code=error.code, message=error.message, type=error.type, kind=builtins.type(error)
+        )
+
+    def error(self) -> UpstreamError:
+        return self.kind(self.message, status=self.status, code=self.code, type=self.type)
 
 
 class Ended(Struct, frozen=True, kw_only=True):

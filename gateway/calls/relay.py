@@ -6,6 +6,7 @@ whether bytes have gone out: an error before that becomes plain JSON or the next
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
@@ -23,6 +24,7 @@ from wire.tool_fitting import Fitted, StreamRestorer, restore_response
 from wire.translation import caller_names
 
 Clock = Callable[[], float]
+_GRACE_SECONDS = 2.0  # for what may follow an answer's last event: a count, or just the end
 
 
 class Reader(Protocol):
@@ -172,15 +174,34 @@ class _Translation:
         return b"".join([self._renderer.feed(item) for item in events])
 
 
-async def _events(response: UpstreamResponse, heard: Callable[[], None]) -> AsyncIterator[list[SseEvent]]:
-    """Events as they arrive, all that came in one piece together. `heard` is called for every piece."""
+async def _events(response: UpstreamResponse, tally: Tally, heard: Callable[[], None]) -> AsyncIterator[list[SseEvent]]:
+    """Events as they arrive, all that came in one piece together. `heard` is called for every piece.
+
+    Once the answer is whole its end is not waited for long: some upstreams keep the connection, or send comments."""
     splitter = SseSplitter()
-    while (piece := await response.chunk()) is not None:
+    until: float | None = None
+    while True:
+        if tally.ended and until is None:
+            until = asyncio.get_running_loop().time() + _GRACE_SECONDS
+        piece = await (response.chunk() if until is None else _last_chunk(response, until))
+        if piece is None:
+            break
         heard()
         if events := splitter.feed(piece):
             yield events
     if events := splitter.close():
         yield events
+
+
+async def _last_chunk(response: UpstreamResponse, until: float) -> bytes | None:
+    """None when there is none by then."""
+    if asyncio.get_running_loop().time() >= until:
+        return None
+    try:
+        async with asyncio.timeout_at(until):
+            return await response.chunk()
+    except TimeoutError:
+        return None
 
 
 async def relay_stream(
@@ -197,7 +218,7 @@ async def relay_stream(
 
     The answer starts with the first bytes there are to send, so that an error in the upstream's first event can still
     become a plain error. Raises UpstreamError."""
-    async for events in _events(response, heard):
+    async for events in _events(response, tally, heard):
         now = clock()
         out = b"".join([stream.feed(event, now) for event in events])
         if tally.failed is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from wire.dialect import Facts, Meter
-from wire.errors import GatewayError, UpstreamError
+from wire.errors import GatewayError
 from wire.front_doors.spoken import SpokenStream, spoken_text
 from wire.neutral import (
     BlockStart,
@@ -93,8 +93,7 @@ class Tally:
                 case Finish() if event.choice == 0:
                     self.finish = event.reason
                 case Failed():
-                    said = UpstreamError(event.message, status=event.status, code=event.code, type=event.type)
-                    self.failed = self.tell(said)
+                    self.failed = self.tell(event.error())
                 case Ended():
                     self.ended = True
                 case _:

@@ -226,10 +226,12 @@ class Trial:
     def _heard(self, scope: asyncio.Timeout) -> None:
         """The upstream is alive: it may stay silent for the idle time-out again. Once the caller has gone it may go on
         for so many tokens only."""
+        if scope.expired():
+            # The cut was lost: the client library may give a piece that was ready in place of being cancelled.
+            raise TimeoutError
         if not self._turn.exchange.gone:
             scope.reschedule(min(self._loop_time() + self._limits.idle_timeout, self._end))
         elif not self._draining:
-            # The cut was lost: the client library may give a piece that was ready in place of being cancelled.
             raise TimeoutError
         elif estimate_bytes(self._tally.text_bytes - self._bytes_when_gone) > self._limits.drain_tokens:
             scope.reschedule(self._loop_time())

@@ -91,6 +91,22 @@ def test_after_the_retries_the_next_target_answers(place: tuple[Deployment, Upst
     assert len({row["id"] for row in rows}) == 4
 
 
+def test_an_error_in_place_of_the_first_event_is_asked_again(place: tuple[Deployment, Upstream]) -> None:
+    """Also where a stream is translated. And one is over with its last event, even when its connection is not."""
+    deployment, upstream = place
+    upstream.forget()
+    busy = b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"busy"}}\n\n'
+    sse = {"content-type": "text/event-stream"}
+    whole = _fixture("anthropic-messages-stream")
+    open_end = replace(whole, length=False, gates={len(whole.pieces): Gate()})
+    upstream.on(CLAUDE, Answer(headers=sse, pieces=(busy,), length=False), open_end)
+    response = deployment.post(OPENAI, {**ASK, "model": "claude:claude-haiku-4-5", "stream": True})
+    assert response.headers["x-tollgate-route"] == "2"
+    assert response.text.endswith("data: [DONE]\n\n")
+    rows = _rows(deployment, response.headers["x-request-id"], 2)
+    assert [(row["kind"], row["status"]) for row in rows] == [("attempt", "error"), ("final", "success")]
+
+
 def test_a_long_retry_after_means_the_next_target(place: tuple[Deployment, Upstream]) -> None:
     deployment, upstream = place
     upstream.forget()

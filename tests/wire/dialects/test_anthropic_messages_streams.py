@@ -578,7 +578,7 @@ def test_a_broken_delta_is_malformed() -> None:
 def test_an_error_in_a_stream() -> None:
     failure = event("error", error={"type": "overloaded_error", "message": "Overloaded"})
     assert read(event("message_start", message=MESSAGE), failure, event("ping"))[1:] == [
-        Failed(status=502, code="upstream_unavailable", message="Overloaded", type="upstream_error")
+        Failed.of(UpstreamUnavailable("Overloaded"))
     ]
     (limited,) = read(event("error", error={"type": "rate_limit_error", "message": "slow down"}))
     assert isinstance(limited, Failed)

@@ -10,7 +10,14 @@ import orjson
 import pytest
 
 from wire.dialects.openai_chat import DIALECT
-from wire.errors import UpstreamError, UpstreamMalformed, UpstreamRejected, UpstreamTruncated
+from wire.errors import (
+    UpstreamError,
+    UpstreamMalformed,
+    UpstreamRateLimited,
+    UpstreamRejected,
+    UpstreamTruncated,
+    UpstreamUnavailable,
+)
 from wire.neutral import (
     Audio,
     BlockStart,
@@ -245,19 +252,19 @@ def test_groq_counts_up_to_three_ways() -> None:
     [
         (
             raw({"error": {"message": "no tool", "code": "tool_use_failed", "status_code": 400, "type": "t"}}, "error"),
-            Failed(status=400, code="tool_use_failed", message="no tool", type="t"),
+            Failed.of(UpstreamRejected("no tool", code="tool_use_failed", type="t")),
         ),
         (
             raw({"error": {"message": "down", "code": "503"}}),
-            Failed(status=502, code="upstream_unavailable", message="down", type="upstream_error"),
+            Failed.of(UpstreamUnavailable("down")),
         ),
         (
             raw({"error": {"message": "slow", "type": "rate_limit_error"}}),
-            Failed(status=429, code="rate_limit_exceeded", message="slow", type="rate_limit_error"),
+            Failed.of(UpstreamRateLimited("slow")),
         ),
         (
             raw({"message": "plain"}, "error"),
-            Failed(status=502, code="upstream_unavailable", message="plain", type="upstream_error"),
+            Failed.of(UpstreamUnavailable("plain")),
         ),
     ],
 )

@@ -292,7 +292,7 @@ def test_an_error_with_its_fields_beside_the_type() -> None:
     body = typed("error", code="rate_limit_exceeded", message="slow", param=None)
     assert parse(body) == [
         Started(),
-        Failed(status=429, code="rate_limit_exceeded", message="slow", type="rate_limit_error"),
+        Failed.of(UpstreamRateLimited("slow")),
     ]
     meter = DIALECT.meter()
     meter.feed(sse(body))

@@ -73,8 +73,7 @@ def error_of_event(event: Mapping[str, Any]) -> UpstreamError:
 
 
 def failed_event(event: Mapping[str, Any]) -> Failed:
-    error = error_of_event(event)
-    return Failed(status=error.status, code=error.code, message=error.message, type=error.type)
+    return Failed.of(error_of_event(event))
 
 
 def render_error(error: GatewayError) -> dict[str, Any]:

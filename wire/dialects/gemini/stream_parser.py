@@ -128,8 +128,7 @@ class GeminiStreamParser:
 
     def _fail(self, body: dict[str, Any]) -> Failed:
         self._failed = True
-        error = classify(None, body)
-        return Failed(status=error.status, code=error.code, message=error.message, type=error.type)
+        return Failed.of(classify(None, body))
 
     def _start(self, body: dict[str, Any]) -> Started:
         self._started = True

@@ -77,8 +77,7 @@ def in_band_error(answer: Mapping[str, Any]) -> UpstreamError:
 
 
 def failed_event(answer: Mapping[str, Any]) -> Failed:
-    error = in_band_error(answer)
-    return Failed(status=error.status, code=error.code, message=error.message, type=error.type)
+    return Failed.of(in_band_error(answer))
 
 
 def render_error(error: GatewayError) -> dict[str, Any]:

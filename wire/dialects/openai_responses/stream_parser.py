@@ -175,7 +175,7 @@ class ResponsesStreamParser:
     def _fail(self, error: UpstreamError) -> None:
         if not self._failed:
             self._failed = True
-            self._out.append(Failed(status=error.status, code=error.code, message=error.message, type=error.type))
+            self._out.append(Failed.of(error))
 
     # --------------------------------------------------------------------------------------- blocks
     def _open(self, key: _Key, kind: BlockKind, part: Part) -> _Block:
