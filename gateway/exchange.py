@@ -33,13 +33,15 @@ class CallerGone(Exception):
 
 
 class Exchange:
-    """One request and its answer. `status` is what was answered, None before that."""
+    """One request and its answer. `status` is what was answered, None before that. `told`: something of an answer has
+    gone out; signs of life are nothing of it, and another upstream's answer may still follow them."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str, started: float) -> None:
         self.scope = scope
         self.request_id = request_id
         self.started = started  # time.perf_counter: the event loop's own clock may count whole milliseconds only
         self.status: int | None = None
+        self.told = False
         self.gone = False
         self.params: Mapping[str, str] = {}
         self.notes = ""  # for the access line
@@ -112,7 +114,7 @@ class Exchange:
 
     async def respond(self, status: int, headers: Headers, body: bytes) -> None:
         """A whole answer."""
-        self.status = status
+        self.status, self.told = status, True
         if self.gone:
             return
         await self._send(
@@ -134,6 +136,11 @@ class Exchange:
 
     async def write(self, body: bytes) -> None:
         """One piece of a stream; waits while the caller reads too slowly. Nothing is sent to one who has gone."""
+        self.told = True
+        await self.sign(body)
+
+    async def sign(self, body: bytes) -> None:
+        """A sign of life in a stream, which every client skips."""
         if self.framing is not None:
             body = self.framing.feed(body)
         if body and not self.gone:

@@ -34,16 +34,25 @@ class LocalModel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LocalState(msgspec.Struct, frozen=True, kw_only=True):
-    """`engine` False: there is no llama-server. `reason`: why the default model cannot be asked."""
+    """`engine` False: there is no llama-server. `default`: the model that answers where none is named; `reason`: why it
+    cannot, or why there is none. `problems`: what is wrong with the files that are no models, by name."""
 
     status: str
     engine: bool
     reason: str | None = None
+    default: str | None = None
+    problems: dict[str, str] = {}
     models: tuple[LocalModel, ...] = ()
     memory_free_bytes: int | None = None
 
     def find(self, model: str) -> LocalModel | None:
         return next((row for row in self.models if row.name == model), None)
+
+    def trouble(self, model: str) -> str | None:
+        """Why no call can be sent to a model of that name just now."""
+        if (row := self.find(model)) is not None:
+            return row.trouble
+        return self.problems.get(model)
 
     def to_json(self) -> dict[str, Any]:
         state: dict[str, Any] = msgspec.to_builtins(self)

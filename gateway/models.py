@@ -133,7 +133,7 @@ class Models:
         Raises NotFound.
         """
         targets = self.targets(asked)
-        return [target for target in targets if self.unavailable(target.provider) is None] or targets[:1]
+        return [target for target in targets if self.unavailable(target.provider, target.model) is None] or targets[:1]
 
     def targets(self, asked: str) -> Sequence[Target]:
         """All targets of a name in the operator's order, whether they can serve or not. Raises NotFound."""
@@ -257,7 +257,7 @@ class Models:
             id=target.asked,
             provider=target.provider.name,
             created=self._created,
-            unavailable_reason=self.unavailable(target.provider),
+            unavailable_reason=self.unavailable(target.provider, target.model),
             context_window=self.context_window(target),
             max_output_tokens=self.output_cap(target),
             pricing=_listed(price),
@@ -278,29 +278,36 @@ class Models:
         )
 
     def _discovered_rows(self, provider: Provider) -> list[ListedModel]:
-        names = self.discovered[provider.name]
-        reason = self.unavailable(provider) or (None if names else "no model is loaded: put a GGUF file in models/")
+        """What the provider has, and what it cannot serve, with the reason."""
+        found = dict(self.discovered[provider.name])
         state = self.local.get(provider.name)
-        rows = []
-        for model, said in (names or {NO_MODEL: Discovered()}).items():
-            row = state.find(model) if state else None
-            rows.append(
-                ListedModel(
-                    id=f"{provider.name}:{model}",
-                    provider=provider.name,
-                    created=self._created,
-                    unavailable_reason=reason or (row.trouble if row else None),
-                    context_window=said.context_window,
-                    max_output_tokens=None,
-                    pricing=_listed(self.price(Target(provider, model, model))),
-                    label=said.label,
-                )
+        if not found or (state is not None and state.default is None):
+            found[NO_MODEL] = Discovered()
+        for broken in state.problems if state is not None and state.engine else ():
+            found.setdefault(broken, Discovered())
+        return [
+            ListedModel(
+                id=f"{provider.name}:{model}",
+                provider=provider.name,
+                created=self._created,
+                unavailable_reason=self.unavailable(provider, model),
+                context_window=said.context_window,
+                max_output_tokens=None,
+                pricing=_listed(self.price(Target(provider, model, model))),
+                label=said.label,
             )
-        return rows
+            for model, said in found.items()
+        ]
 
-    def unavailable(self, provider: Provider) -> str | None:
-        """Why no call can be sent to a provider just now."""
-        return provider.unavailable or self.down.get(provider.name)
+    def unavailable(self, provider: Provider, model: str | None = None) -> str | None:
+        """Why no call can be sent to a provider just now, or to a model of it that it says something of."""
+        reason = provider.unavailable or self.down.get(provider.name)
+        if reason is not None or model is None:
+            return reason
+        state = self.local.get(provider.name)
+        if model == NO_MODEL and provider.name in self.discovered and (state is None or state.default is None):
+            return (state.reason if state else None) or "no model is loaded: put a GGUF file in models/"
+        return state.trouble(model) if state is not None else None
 
     def _entry(self, provider: Provider, model: str) -> CatalogueEntry | None:
         return self._catalogue.lookup(provider.row.name, model, self._now())
@@ -312,6 +319,8 @@ class Models:
         found = self.discovered.get(provider.name)
         if found is None:
             return provider.default_model
+        if (state := self.local.get(provider.name)) is not None and found:
+            return state.default or NO_MODEL
         return next(iter(found)) if found else provider.default_model or NO_MODEL
 
     def any_default(self) -> str | None:
@@ -320,7 +329,7 @@ class Models:
         for name in names:
             provider = self.providers[name]
             model = self._default_model(provider)
-            if model is not None and self.unavailable(provider) is None:
+            if model is not None and self.unavailable(provider, model) is None:
                 return f"{name}:{model}"
         return None
 

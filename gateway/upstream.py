@@ -109,7 +109,7 @@ def _builder(settings: UpstreamSection) -> ClientBuilder:
     return (
         ClientBuilder()
         .connect_timeout(timedelta(seconds=settings.connect_timeout))
-        .read_timeout(timedelta(seconds=max(settings.first_byte_timeout, settings.idle_timeout)))
+        .read_timeout(timedelta(seconds=max(settings.first_byte_timeout, settings.total_timeout)))
         .follow_redirects(False)
         .referer(False)
         .user_agent("tollgate")

@@ -41,6 +41,8 @@ def read_ask(raw: bytes, slots: int) -> Ask:
         raise Refused(400, f"the body is not JSON: {error}") from None
     if not isinstance(body, dict):
         raise Refused(400, "the body must be a JSON object")
+    if rb"\ud" in raw.lower():
+        _check_text(body)
     _check_nesting(body)
     _check_grammar(body)
     for name in _OWN:
@@ -64,6 +66,16 @@ def _weight(body: dict[str, Any], slots: int) -> int:
             texts = sum(isinstance(item, str | list) for item in prompts)
             wanted = max(wanted, min(texts, slots))
     return wanted
+
+
+def _check_text(body: dict[str, Any]) -> None:
+    """Half of a surrogate pair is no text: llama-server takes the whole body for damaged."""
+    try:
+        json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise Refused(400, "the body has half of a surrogate pair, which is no text") from None
+    except RecursionError:
+        raise Refused(400, f"the body is nested deeper than {MOST_NESTING} levels") from None
 
 
 def _check_nesting(value: Any) -> None:

@@ -30,7 +30,7 @@ class Fleet:
         self.settings = settings
         self.library = Library(settings.models, settings.model)
         self.engines: dict[str, Engine] = {}
-        self.refusals: dict[str, str] = {}  # why a model was not loaded when it was last tried
+        self.refusals: dict[str, str] = {}  # why a model cannot be loaded
         self._tasks: dict[Engine, asyncio.Task[None]] = {}  # of those too that are being unloaded: they hold memory yet
         self._retiring: set[asyncio.Task[None]] = set()
         self._kept = self._noted = ""
@@ -113,8 +113,8 @@ class Fleet:
             elif self.settings.idle_seconds and not engine.users and idle > self.settings.idle_seconds:
                 _log.info("%s has been idle for %.0f s", name, idle)
                 await self._end(engine)
-        refused = [self.library.models[name] for name in self.refusals if name in self.library.models]
-        self.refusals = {model.name: reason for model in refused if (reason := self._beyond(model)) is not None}
+        unloaded = [model for name, model in self.library.models.items() if name not in self.engines]
+        self.refusals = {model.name: reason for model in unloaded if (reason := self._beyond(model)) is not None}
         model = self.default
         if model is None:
             self._note(self.library.reason)

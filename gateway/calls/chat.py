@@ -18,7 +18,7 @@ from gateway.calls.own_key import with_own_key
 from gateway.calls.permitted import permitted
 from gateway.calls.pinning import pinned, references
 from gateway.calls.prepare import Prepared, passed_headers, prepare_chat
-from gateway.calls.retry import Next, next_attempt
+from gateway.calls.retry import MAX_RETRIES, Next, next_attempt
 from gateway.calls.trial import Trial, Turn
 from gateway.exchange import Exchange
 from gateway.metering.settlement import Call, Metering
@@ -208,10 +208,11 @@ class Calls:
     async def _follow(
         self, turn: Turn, error: GatewayError, targets: Sequence[Target], at: int, retries: int
     ) -> Next | None:
-        """Another attempt is only made while the caller is there and has got nothing, and at another target only where
-        its limits and budgets allow."""
-        if turn.exchange.status is not None or turn.exchange.gone:
+        """Another attempt is only made while the caller is there and has been told nothing of an answer, and at another
+        target only where its limits and budgets allow. Who has waited in line is not sent to the end of it again."""
+        if turn.exchange.told or turn.exchange.gone:
             return None
+        retries = retries if turn.exchange.status is None else MAX_RETRIES
         follow = next_attempt(error, targets, at, retries, random.random())
         if follow is None or follow.target == at or turn.grant is None:
             return follow

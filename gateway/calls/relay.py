@@ -1,7 +1,8 @@
 """Moves an upstream's answer to the caller, whole or streamed, passed through or translated, and reads it for metering.
 
-A relay either returns with the answer delivered (or the caller gone), or raises a GatewayError. `exchange.status` tells
-whether bytes have gone out: an error before that becomes plain JSON or the next target, one after it is in-band.
+A relay either returns with the answer delivered (or the caller gone), or raises a GatewayError. `exchange.told` tells
+whether anything of an answer has gone out: an error before that becomes plain JSON or the next target's answer, one
+after it is in-band. Signs of life (comments, for one who waits for a slot) are no answer.
 """
 
 from __future__ import annotations
@@ -210,6 +211,7 @@ async def relay_stream(
     stream: Stream,
     tally: Tally,
     headers: Headers,
+    about: Headers,
     clock: Clock,
     heard: Callable[[], None],
     whole: Callable[[], Awaitable[None]],
@@ -217,19 +219,25 @@ async def relay_stream(
     """Deliver a stream; `whole` is called when all of it has been read, before its last bytes go out.
 
     The answer starts with the first bytes there are to send, so that an error in the upstream's first event can still
-    become a plain error. Raises UpstreamError."""
+    become a plain error. Who answers is said `about` it in headers, or, where a stream began with signs of life, in
+    comments. Raises UpstreamError."""
     async for events in _events(response, tally, heard):
         now = clock()
         out = b"".join([stream.feed(event, now) for event in events])
         if tally.failed is not None:
-            return await _end_failed(exchange, stream, tally.failed, headers, out)
-        await _send(exchange, headers, out)
+            return await _end_failed(exchange, stream, tally.failed, out)
+        if exchange.told or any(event.data is not None for event in events):
+            await _send(exchange, headers, about, out)
+        elif out:
+            if exchange.status is None:
+                await exchange.start_stream(200, headers)
+            await exchange.sign(out)
     out = stream.close(clock())
     if tally.failed is not None:
-        return await _end_failed(exchange, stream, tally.failed, headers, out)
+        return await _end_failed(exchange, stream, tally.failed, out)
     await whole()
-    await _send(exchange, headers, out)
-    if exchange.status is None:
+    await _send(exchange, headers, about, out)
+    if not exchange.told:
         raise UpstreamMalformed("The upstream's stream was empty")
     return await exchange.end_stream()
 
@@ -240,23 +248,25 @@ async def relay_bytes(
     """Deliver a body that nobody looks into (audio), as it arrives. Raises UpstreamError."""
     while (piece := await response.chunk()) is not None:
         heard()
-        await _send(exchange, headers, piece)
+        await _send(exchange, headers, [], piece)
     if exchange.status is None:
         await exchange.start_stream(200, headers)
     await exchange.end_stream()
 
 
-async def _send(exchange: Exchange, headers: Headers, out: bytes) -> None:
+async def _send(exchange: Exchange, headers: Headers, about: Headers, out: bytes) -> None:
     if not out:
         return
     if exchange.status is None:
-        await exchange.start_stream(200, headers)
+        await exchange.start_stream(200, [*headers, *about])
+    elif not exchange.told:
+        await exchange.sign(b"".join([b": %b: %b\n" % header for header in about]) + b"\n")
     await exchange.write(out)
 
 
-async def _end_failed(exchange: Exchange, stream: Stream, failed: GatewayError, headers: Headers, out: bytes) -> None:
+async def _end_failed(exchange: Exchange, stream: Stream, failed: GatewayError, out: bytes) -> None:
     """The upstream failed in-band: in-band for the caller too, unless nothing has gone out yet."""
-    if exchange.status is None:
+    if not exchange.told:
         raise failed
-    await _send(exchange, headers, out + stream.failed(failed))
+    await exchange.write(out + stream.failed(failed))
     await exchange.end_stream()

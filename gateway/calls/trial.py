@@ -26,7 +26,7 @@ from gateway.surfaces import DoorSurface, ForwardSurface
 from gateway.upstream import UNREACHED, Upstream, UpstreamResponse
 from usage_contract.event import Status, UsageEvent
 from usage_contract.money import decimal_from_pico, json_number
-from wire.errors import GatewayError, UpstreamError, UpstreamTimedOut
+from wire.errors import GatewayError, UpstreamError, UpstreamMalformed, UpstreamTimedOut
 from wire.estimate import estimate_bytes
 from wire.neutral import Account, Served, Stamp
 
@@ -74,7 +74,7 @@ class Trial:
         """Returns when the answer is delivered or its caller gone. Raises GatewayError."""
         exchange = self._turn.exchange
         try:
-            async with asyncio.timeout_at(min(self._begun + self._limits.first_byte_timeout, self._end)) as scope:
+            async with asyncio.timeout_at(self._first_byte_by()) as scope:
                 self._watch(scope)
                 async with upstream.send(self._prepared.request) as response:
                     self._tally.http_status = response.status
@@ -88,6 +88,12 @@ class Trial:
         finally:
             self._ended_at = perf_counter()
             exchange.unwatch()
+
+    def _first_byte_by(self) -> float:
+        """A whole answer of our own model is written, at a CPU's speed, before its first byte comes."""
+        if self.target.provider.row.few_slots and not self._turn.ask.stream:
+            return self._end
+        return min(self._begun + self._limits.first_byte_timeout, self._end)
 
     def settle(self, kind: Literal["final", "attempt"], error: GatewayError | None) -> UsageEvent:
         """Write the row of this attempt, once: later calls give back the first one's event."""
@@ -150,6 +156,8 @@ class Trial:
         forwarded = isinstance(self._turn.ask.surface, ForwardSurface)
         if kind.startswith("text/event-stream") if forwarded else self._turn.ask.stream:
             await self._stream(scope, response)
+        elif self._turn.exchange.status is not None:
+            raise UpstreamMalformed("The upstream did not stream its answer")
         elif forwarded and not kind.startswith("application/json"):
             headers = [(b"content-type", kind.encode("latin-1", "replace")), *self._headers()]
             await relay_bytes(self._turn.exchange, response, headers, lambda: self._heard(scope))
@@ -176,9 +184,10 @@ class Trial:
     async def _stream(self, scope: asyncio.Timeout, response: UpstreamResponse) -> None:
         turn, tally = self._turn, self._tally
         stream = self._prepared.way.stream(self._stamp(), tally)
-        headers = STREAM_HEADERS + self._headers()
         heard = lambda: self._heard(scope)  # noqa: E731
-        await relay_stream(turn.exchange, response, stream, tally, headers, perf_counter, heard, self._keep)
+        about = self._headers()
+        exchange = turn.exchange
+        await relay_stream(exchange, response, stream, tally, STREAM_HEADERS, about, perf_counter, heard, self._keep)
 
     def _stamp(self) -> Stamp:
         """What the answer carries of ours; of a front door also who serves it and, at its end, its account."""

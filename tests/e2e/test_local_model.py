@@ -8,8 +8,10 @@ import shutil
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from tests.replay import Upstream
 from tests.replay.answers import FIXTURES, answer_of
 
 SLOTS, CONTEXT, ENDLESS = 2, 512, 1 << 16
-FLAGS = ("--slots", str(SLOTS), "--context", str(ENDLESS), "--queue", "0", "--threads", "1", "--model", "tiny")
+FLAGS = ("--slots", str(SLOTS), "--context", str(ENDLESS), "--queue", "1", "--wait-seconds", "6", "--threads", "1")
 HELLO = "hello world"
 CHAT = {"messages": [{"role": "user", "content": HELLO}]}
 
@@ -47,10 +49,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     tiny_gguf.write(models / "tiny.gguf", context=CONTEXT)
     tiny_gguf.write(models / "endless.gguf", mean_tokens=0, context=ENDLESS)
     tiny_gguf.write(models / "thinker.gguf", mean_tokens=0, context=CONTEXT, shape=tiny_gguf.Shape(thinks=True))
+    (models / "broken.gguf").write_bytes((models / "tiny.gguf").read_bytes()[:-1])
+    (models / "huge.gguf").write_bytes(b"GGUF" + (3).to_bytes(4, "little") + bytes(16))
+    os.truncate(models / "huge.gguf", 1 << 42)  # of nothing: it only says to need it
     with ExitStack() as stack:
         upstream = stack.enter_context(Upstream())
-        service = stack.enter_context(serving(models, server, *FLAGS))
+        service = stack.enter_context(serving(models, server, *FLAGS, "--model", "tiny"))
         service.await_ready("tiny")
+        for name in ("endless", "thinker"):  # loading counts as waiting, and the machine may be busy
+            until(partial(_loads, service, name), f"{name} is loaded")
         hosted = [{"provider": "openai", "model": "gpt-4o-mini"}]
         config = {
             "providers": {
@@ -66,6 +73,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 def _listed(deployment: Deployment) -> dict[str, Any]:
     return {row["id"]: row for row in deployment.get("/v1/models").json()["data"]}
+
+
+def _loads(service: Service, model: str) -> bool:
+    return service.post("/completion", model=model, prompt="hello", n_predict=1).status_code == 200
 
 
 def _row(place: Place, response: httpx.Response) -> dict[str, Any]:
@@ -285,18 +296,33 @@ def test_who_hangs_up_frees_the_slot_and_a_full_line_is_a_503_or_the_next_target
     assert all(each.wait(30) for each in begun)
     assert place.service.busy_slots("endless") == SLOTS
 
-    refused = place.deployment.post("/v1/chat/completions", {"model": "local:endless", **CHAT, "max_tokens": 2})
-    assert refused.status_code == 503
-    assert int(refused.headers["retry-after"]) >= 1
-    assert refused.json()["error"]["code"] == "local_busy"
+    with ThreadPoolExecutor(1) as pool:
+        place.upstream.forget()
+        hosted = json.loads((FIXTURES / "openai-chat-stream.json").read_text(encoding="utf-8"))
+        place.upstream.on("/v1/chat/completions", answer_of(hosted))
+        streamed = {"model": "house", **CHAT, "max_tokens": 2, "stream": True}
+        patient = pool.submit(place.deployment.post, "/v1/messages", streamed)
+        until(lambda: place.service.model("endless")["queue"] == 1, "the patient one waits")
+        refused = place.deployment.post("/v1/chat/completions", {"model": "local:endless", **CHAT, "max_tokens": 2})
+        assert refused.status_code == 503
+        assert int(refused.headers["retry-after"]) >= 1
+        assert refused.json()["error"]["code"] == "local_busy"
 
-    place.upstream.forget()
-    hosted = json.loads((FIXTURES / "openai-chat.json").read_text(encoding="utf-8"))
-    place.upstream.on("/v1/chat/completions", answer_of(hosted))
-    answered = place.deployment.post("/v1/chat/completions", {"model": "house", **CHAT, "max_tokens": 2})
-    assert (answered.status_code, answered.headers["x-tollgate-provider"]) == (200, "openai")
-    rows = place.deployment.rows(2, request_id=answered.headers["x-request-id"])
+        # It had signs of life, which are no answer: another target's follows, and says whose it is.
+        signs = patient.result(60)
+    assert (signs.status_code, "x-tollgate-provider" in signs.headers) == (200, False)
+    assert signs.text.startswith(": waiting\n\n")
+    assert ": x-tollgate-provider: openai\n" in signs.text
+    assert _data(signs.text)[-1] == {"type": "message_stop"}
+    rows = place.deployment.rows(2, request_id=signs.headers["x-request-id"])
     assert sorted((row["provider"], row["status"]) for row in rows) == [("local", "error"), ("openai", "success")]
+
+    alone = place.deployment.post("/v1/messages", {**streamed, "model": "local:endless"})
+    assert alone.text.startswith(": waiting\n\n")
+    [error] = _data(alone.text)
+    assert error["type"] == "error"
+    assert "no slot of endless got free in 6 s" in error["error"]["message"]
+    assert _row(place, alone)["status"] == "error"
 
     leave.set()
     for holder in holders:
@@ -339,6 +365,14 @@ def test_the_list_the_metrics_and_the_status_show_the_local_models(place: Place)
     until(seen, "the gateway has asked the service")
     row = _listed(place.deployment)["local:tiny"]
     assert (row["available"], row["context_window"]) == (True, CONTEXT)
+    broken, huge = (_listed(place.deployment)[f"local:{name}"] for name in ("broken", "huge"))
+    assert (broken["available"], huge["available"]) == (False, False)
+    assert broken["unavailable_reason"].startswith("broken.gguf is cut off after ")
+    refused = place.deployment.post("/v1/chat/completions", {"model": "local:broken", **CHAT})
+    assert (refused.status_code, refused.json()["error"]["message"]) == (503, broken["unavailable_reason"])
+    too_large = place.deployment.post("/v1/chat/completions", {"model": "local:huge", **CHAT})
+    assert too_large.status_code == 503
+    assert "huge needs about 4398.1 GB of memory" in too_large.json()["error"]["message"]
     text = place.deployment.get("/metrics").text
     for name in ("slots", "slots_busy", "queue", "load_seconds", "memory_bytes", "tokens_per_second"):
         assert f'tollgate_local_{name}{{model="tiny",provider="local"}}' in text

@@ -17,7 +17,7 @@ STATUS: dict[str, Any] = {
         {"name": "tiny", "state": "ready", "context": 512, "slots": 4, "busy": 1, "queue": 2, "tokens_per_second": 7.5},
         {"name": "big", "state": "failed", "reason": "big needs about 9 GB"},
     ],
-    "problems": {},
+    "problems": {"mine": "mine.gguf is cut off after 5 of 10 bytes"},
 }
 
 
@@ -28,6 +28,13 @@ def test_reads_what_the_service_says() -> None:
     assert (tiny.context, tiny.trouble, big.trouble) == (512, None, "big needs about 9 GB")
     assert state.find("big") is big
     assert state.find("other") is None
+    assert [state.trouble(name) for name in ("tiny", "big", "mine", "other")] == [
+        None,
+        "big needs about 9 GB",
+        "mine.gguf is cut off after 5 of 10 bytes",
+        None,
+    ]
+    assert state.default == "tiny"
     assert state.to_json()["models"][0]["queue"] == 2
 
 

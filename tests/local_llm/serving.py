@@ -66,9 +66,13 @@ class Service:
         slots: list[dict[str, Any]] = self.http.get("/slots", params={"model": model}).json()
         return sum(bool(slot["is_processing"]) for slot in slots)
 
+    def engine_pids(self) -> list[int]:
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(child) for child in children.split()]
+
     def engine_pid(self) -> int:
-        [child] = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return int(child)
+        [child] = self.engine_pids()
+        return child
 
     def log(self) -> str:
         return self._log.read_text()

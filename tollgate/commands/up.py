@@ -76,7 +76,7 @@ def _services(options: argparse.Namespace, settings: Settings) -> list[Service]:
         Service("gateway", "gateway", flags, _secrets(options), ready=_until_serving(settings), vital=True),
         Service("usage worker", "usage_worker", worker_flags(settings)),
     ]
-    if not options.no_local and settings.models_dir.is_dir():
+    if not options.no_local:
         services.append(local_service(settings))
     return services
 
