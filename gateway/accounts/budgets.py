@@ -104,6 +104,8 @@ class Budgets:
                 budget_rows.move_on(change, holder, now)
                 if holder.scope == "user":
                     user_rows.alter(change, holder.scope_id, {"spend_since": now.since})
+                elif holder.scope == "key":
+                    key_rows.alter(change, holder.scope_id, {"spend_since": now.since})
             _touch(change, due)
         return len(due)
 

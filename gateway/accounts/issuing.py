@@ -53,6 +53,7 @@ class KeyIssuer:
                 key_name=new.key_name,
                 user_id=user_id,
                 created_at=change.at,
+                spend_since=change.at,
                 expires_at=new.expires_at,
                 metadata=new.metadata or {},
                 tags=new.tags or {},
@@ -136,8 +137,7 @@ class KeyIssuer:
             budget = budget_rows.by_id(change.connection, budget_id)
             if budget is None:
                 raise NotFound(f"Budget with id '{budget_id}' not found", param="budget_id")
-            since = record.holding.since if record.holding else record.created_at
-            budget_rows.hold(change, "key", record.id, take_up(budget, change.at, since))
+            budget_rows.hold(change, "key", record.id, take_up(budget, change.at, record.spend_since))
         return _there(key_rows.by_id(change.connection, record.id), record.id)
 
 

@@ -27,8 +27,8 @@ class Holding:
 class KeyRecord:
     """A virtual key as the database has it; the key itself is known to its holder only.
 
-    `allowed_models` None: any. `previous_hash` is what the key was before its last rotation, good until
-    `previous_until`.
+    What it spends counts from `spend_since`. `allowed_models` None: any. `previous_hash` is what the key was before its
+    last rotation, good until `previous_until`.
     """
 
     id: str
@@ -37,6 +37,7 @@ class KeyRecord:
     key_name: str | None
     user_id: str
     created_at: datetime
+    spend_since: datetime
     last_used_at: datetime | None = None
     expires_at: datetime | None = None
     is_active: bool = True

@@ -58,6 +58,7 @@ keys = Table(
     Column("key_name", Text),
     Column("user_id", String(255), ForeignKey("account_users.user_id"), nullable=False, index=True),
     Column("created_at", UtcTime, nullable=False),
+    Column("spend_since", UtcTime),
     Column("last_used_at", UtcTime),
     Column("expires_at", UtcTime),
     Column("is_active", Boolean, nullable=False),

@@ -58,7 +58,7 @@ class BudgetBody(Body):
     budget_duration_sec: Duration | None = None
     name: Name | None = None
     period: Literal["day", "week", "month"] | None = None
-    zone: Zone = "UTC"
+    zone: Annotated[Zone | None, Field(description="null: as it is, or UTC")] = None
     soft_threshold: Annotated[Share | None, Field(description="share of the amount from which on to warn")] = None
     scopes: Annotated[list[SharedScope], Field(max_length=100)] = Field(default_factory=list)
 
@@ -72,6 +72,8 @@ class BudgetBody(Body):
         """Those fields of `Budget`."""
         fields = {"max_budget", "name", "period", "zone", "soft_threshold"}
         values = {name: getattr(self, name) for name in names & fields}
+        if self.zone is None:
+            values.pop("zone", None)
         if "budget_duration_sec" in names:
             values["duration_seconds"] = self.budget_duration_sec
         if self.period is not None:
@@ -119,7 +121,7 @@ class ResetLog(BaseModel):
 
 @router.post("", summary="Make a budget", response_model=BudgetInfo)
 def create_budget(body: BudgetBody, parts: PartsDep, actor: ActorDep) -> Response:
-    values = body.values(set(BudgetBody.model_fields))
+    values = {"zone": "UTC", **body.values(set(BudgetBody.model_fields))}
     held = parts.accounts.budgets.create(actor, values, _pairs(parts, body))
     return exact_json(_shown(parts, held))
 

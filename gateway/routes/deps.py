@@ -18,6 +18,7 @@ from gateway.express import ANSWER, Answer
 from gateway.ids import uuid7
 from gateway.models import ListedModel
 from gateway.parts import Parts
+from gateway.routes.exact_json import ExactRequest
 from wire.errors import NotReady
 
 _PRINCIPAL = "tollgate.principal"
@@ -64,7 +65,7 @@ class MasterRoute(APIRoute):
 
         async def handler(request: Request) -> Response:
             parts_of(request).keys.require_master(credential_of(request))
-            return await _with_database(inner, request)
+            return await _with_database(inner, ExactRequest(request.scope, request.receive))
 
         return handler
 

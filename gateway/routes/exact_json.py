@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import Any
 
 import msgspec
-from fastapi import Response
+from fastapi import Request, Response
 
 # Decimals as JSON numbers, digit for digit. https://jcristharif.com/msgspec/api.html#msgspec.json.Encoder
 _encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+class Written(float):
+    """A number of a JSON text that knows how it was written there."""
+
+    text: str
+
+    def __new__(cls, text: str) -> Written:
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
+class ExactRequest(Request):
+    """Its JSON numbers with a point or an exponent are `Written`."""
+
+    async def json(self) -> Any:
+        return json.loads(await self.body(), parse_float=Written)
 
 
 def exact_json(value: Any, headers: dict[str, str] | None = None, status: int = 200) -> Response:

@@ -12,6 +12,7 @@ from fastapi import Path, Query
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from gateway.accounts.policy import Limits
+from gateway.routes.exact_json import Written
 from gateway.settings.zones import zone_of
 from wire.reading import UNSTORABLE
 
@@ -84,7 +85,7 @@ def _zone(name: str) -> str:
 
 def exact(value: Any) -> Any:
     """A JSON number means the decimal that it was written as."""
-    return str(value) if isinstance(value, float) else value
+    return value.text if isinstance(value, Written) else value
 
 
 def countable(value: Any) -> Any:
@@ -132,6 +133,12 @@ class Body(BaseModel):
     """What is not known here is ignored, as an any-llm gateway does."""
 
     model_config = ConfigDict(extra="ignore")
+
+
+def given(body: BaseModel, *never_empty: str) -> dict[str, Any]:
+    """What an update says. A null of what cannot be empty says nothing."""
+    said = {name: getattr(body, name) for name in body.model_fields_set}
+    return {name: value for name, value in said.items() if value is not None or name not in never_empty}
 
 
 class LimitsBody(BaseModel):

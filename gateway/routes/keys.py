@@ -25,6 +25,7 @@ from gateway.routes.fields import (
     Skip,
     Tags,
     countable,
+    given,
 )
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"], route_class=MasterRoute)
@@ -50,7 +51,7 @@ class UpdateKey(Body):
     """What is absent stays, null clears."""
 
     key_name: Name | None = None
-    is_active: bool = True
+    is_active: bool | None = None
     expires_at: Moment | None = None
     metadata: Metadata | None = None
     tags: Tags | None = None
@@ -124,7 +125,7 @@ def get_key(key_id: PathId, parts: PartsDep) -> Response:
 
 @router.patch("/{key_id}", summary="Change a virtual key, everywhere within a second", response_model=KeyInfo)
 def update_key(key_id: PathId, body: UpdateKey, parts: PartsDep, actor: ActorDep) -> Response:
-    values = {name: getattr(body, name) for name in body.model_fields_set}
+    values = given(body, "is_active")
     if body.limits is not None:
         values["limits"] = body.limits.stored()
     values |= {name: empty for name, empty in _EMPTY.items() if name in values and values[name] is None}

@@ -15,7 +15,7 @@ from gateway.accounts.spend import spent_by_users
 from gateway.parts import Parts
 from gateway.routes.deps import ActorDep, MasterRoute, PartsDep
 from gateway.routes.exact_json import dollars, exact_json
-from gateway.routes.fields import Body, Identifier, Limit, LimitsBody, Metadata, Name, PathId, Skip
+from gateway.routes.fields import Body, Identifier, Limit, LimitsBody, Metadata, Name, PathId, Skip, given
 from gateway.routes.usage_rows import usage_json
 from ledger.queries import UsageFilter, usage_page
 from wire.errors import NotFound
@@ -39,7 +39,7 @@ class UpdateUser(Body):
 
     alias: Name | None = None
     budget_id: Identifier | None = None
-    blocked: bool = False
+    blocked: bool | None = None
     metadata: Metadata | None = None
     limits: LimitsBody | None = None
 
@@ -84,7 +84,7 @@ def get_user(user_id: PathId, parts: PartsDep) -> Response:
 
 @router.patch("/{user_id}", summary="Change a user, everywhere within a second", response_model=User)
 def update_user(user_id: PathId, body: UpdateUser, parts: PartsDep, actor: ActorDep) -> Response:
-    values = {name: getattr(body, name) for name in body.model_fields_set}
+    values = given(body, "blocked")
     if body.limits is not None:
         values["limits"] = body.limits.stored()
     if "metadata" in values and body.metadata is None:

@@ -81,7 +81,6 @@ class TestKeys:
         names = ("key_name", "expires_at", "metadata", "allowed_models", "limits")
         cleared = manage(place, "PATCH", path, dict.fromkeys(names)).json()
         assert [cleared[name] for name in names] == [None, None, {}, None, None]
-        assert manage(place, "PATCH", path, {"is_active": None}).status_code == 422
 
     def test_a_key_that_is_off_expired_or_deleted_is_refused_at_once(self, place: Deployment) -> None:
         key = made(place, "/v1/keys", {})
@@ -299,6 +298,22 @@ class TestBudgets:
         assert [cleared[name] for name in ("max_budget", "budget_duration_sec", "name")] == [None, None, "b"]
         monthly = manage(place, "PATCH", path, {"period": "month", "zone": "Asia/Seoul"}).json()
         assert [monthly[name] for name in ("period", "zone", "budget_duration_sec")] == ["month", "Asia/Seoul", None]
+        assert manage(place, "PATCH", path, {"zone": None}).json()["zone"] == "Asia/Seoul"
+
+    def test_null_leaves_what_cannot_be_empty(self, place: Deployment) -> None:
+        key = made(place, "/v1/keys", {})
+        path = f"/v1/keys/{key['id']}"
+        assert manage(place, "PATCH", path, {"is_active": False}).json()["is_active"] is False
+        assert manage(place, "PATCH", path, {"is_active": None}).json()["is_active"] is False
+        user = f"/v1/users/{key['user_id']}"
+        assert manage(place, "PATCH", user, {"blocked": True}).json()["blocked"] is True
+        assert manage(place, "PATCH", user, {"blocked": None}).json()["blocked"] is True
+
+    def test_amounts_keep_every_digit_and_no_more_than_the_ledger_has(self, place: Deployment) -> None:
+        body = b'{"max_budget": 1234567.123456789012}'
+        assert '"max_budget":1234567.123456789012,' in place.post("/v1/budgets", body, key=MASTER_KEY).text
+        response = place.post("/v1/budgets", b'{"max_budget": 1234567.1234567890123}', key=MASTER_KEY)
+        assert (response.status_code, response.json()["detail"][0]["loc"]) == (422, ["body", "max_budget"])
 
     def test_it_is_shared_by_models_providers_tags_or_all(self, place: Deployment) -> None:
         scopes = [{"scope": "model", "id": "openai/gpt-x"}, {"scope": "tag", "id": "team=green"}, {"scope": "global"}]

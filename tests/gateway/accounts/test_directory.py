@@ -21,6 +21,7 @@ from gateway.accounts.policy import Limits, Scope
 from gateway.accounts.service import Accounts
 from gateway.accounts.store import Actor
 from ledger.engine import make_engine
+from tests.deployment import until
 from wire.errors import NotAllowed, NotFound, NotReady, Unauthenticated
 
 ME = Actor("test")
@@ -34,6 +35,19 @@ def accounts(
     max_stale: float = 900.0,
 ) -> Accounts:
     return Accounts(engine, redis_url=redis_url, master_key="master", max_stale=max_stale, limits=limits or {})
+
+
+def test_a_key_that_changes_its_budget_does_not_pay_for_its_whole_life(engine: Engine) -> None:
+    here = accounts(engine)
+    plain = {"name": None, "max_budget": Decimal(1), "period": None, "zone": "UTC", "soft_threshold": None}
+    periodic = here.budgets.create(ME, {**plain, "duration_seconds": 1}, []).budget.budget_id
+    other = here.budgets.create(ME, {**plain, "duration_seconds": None}, []).budget.budget_id
+    key, _ = here.issuer.create(ME, NewKey(budget_id=periodic))
+    until(here.budgets.turn, "its period has ended")
+    here.issuer.alter(ME, key.id, {"budget_id": None})
+    holding = here.issuer.alter(ME, key.id, {"budget_id": other}).holding
+    assert holding is not None
+    assert holding.since > key.created_at
 
 
 @asynccontextmanager
