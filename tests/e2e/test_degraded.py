@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.deployment import Deployment, until
+from tests.deployment import MASTER_KEY, Deployment, until
 from tests.replay import Upstream
 from tests.replay.answers import FIXTURES
 from tests.services import Server
@@ -28,11 +28,19 @@ def _degraded(deployment: Deployment, word: str) -> bool:
 
 def test_redis_away_from_the_start_and_back(tmp_path: Path, redis_server: Server, postgres_url: str) -> None:
     redis_server.stop()
+    config = {"admission": {"on_redis_away": "refuse"}}
     with (
         Upstream() as upstream,
-        Deployment(tmp_path, upstream.url, redis_url=redis_server.url, database_url=postgres_url) as deployment,
+        Deployment(
+            tmp_path, upstream.url, redis_url=redis_server.url, database_url=postgres_url, config=config
+        ) as deployment,
     ):
         _upstream_answers(upstream)
+        limits = {"limits": {"requests_per_minute": 100}}
+        limited = deployment.post("/v1/keys", limits, key=MASTER_KEY).json()["key"]
+        refused = deployment.post(CHAT, ASK, key=limited)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "redis_away")
+        assert refused.headers["retry-after"] == "1"
         assert deployment.post(CHAT, ASK).status_code == 200
         until(lambda: _degraded(deployment, "edis"), "readiness names Redis")
         redis_server.start()
@@ -40,6 +48,7 @@ def test_redis_away_from_the_start_and_back(tmp_path: Path, redis_server: Server
             deployment.worker.start()
         deployment.rows(1)
         until(lambda: deployment.get("/health/readiness").json()["status"] == "healthy", "all is well again")
+        assert deployment.post(CHAT, ASK, key=limited).status_code == 200
 
 
 def test_the_database_away_while_serving(tmp_path: Path, redis_url: str, postgres_server: Server) -> None:

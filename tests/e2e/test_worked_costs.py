@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.behind import PATHS, Ask, ask_all, dialect_of, entry_of, gateway_path, is_stream, providers, rows_of
@@ -73,6 +74,7 @@ PRICES: dict[str, dict[str, float]] = {
         "cache_write_price_per_million": 0.275,
         "output_price_per_million": 1.32,
     },
+    "openai:drawn": {"input_price_per_million": 1, "output_price_per_million": 2, "price_per_image": 0.04},
     "voyage-openai-chat:voyage-3-lite": {"input_price_per_million": 0.02, "output_price_per_million": 0},
     "llamacpp-openai-chat:qwen3": {
         "input_price_per_million": 0.000001,
@@ -414,4 +416,25 @@ def test_what_was_not_recorded(place: tuple[Deployment, Upstream]) -> None:
         asked[response.headers["x-request-id"]] = dollars
     for request_id, dollars in asked.items():
         (row,) = deployment.rows(1, request_id=request_id)
+        assert D(str(row["cost"])) == dollars, row
+
+
+def test_pictures_and_sound_by_their_own_units(place: tuple[Deployment, Upstream]) -> None:
+    deployment, upstream = place
+    upstream.forget()
+    drawn = {"created": 1, "data": [{"b64_json": "x"}, {"b64_json": "y"}]}
+    upstream.on("/v1/images/generations", Answer(pieces=(json.dumps(drawn).encode(),)))
+    heard = {"text": "hi", "usage": {"type": "duration", "seconds": 90}}
+    upstream.on("/v1/audio/transcriptions", Answer(pieces=(json.dumps(heard).encode(),)))
+    pictures = deployment.post("/v1/images/generations", {"model": "openai:drawn", "prompt": "a cat", "n": 2})
+    sound = httpx.post(
+        f"{deployment.url}/v1/audio/transcriptions",
+        headers={"Authorization": f"Bearer {deployment.key}"},
+        data={"model": "openai:whisper-1"},
+        files={"file": ("a.wav", b"RIFF", "audio/wav")},
+    )
+    # 0.36 dollars an hour
+    for response, dollars in ((pictures, 2 * D("0.04")), (sound, D("0.36") * 90 / 3600)):
+        assert response.status_code == 200, response.text
+        (row,) = deployment.rows(1, request_id=response.headers["x-request-id"])
         assert D(str(row["cost"])) == dollars, row
