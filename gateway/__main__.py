@@ -45,11 +45,12 @@ def serve(settings: Settings, workers: int, overrides: Overrides) -> None:
     prepare(settings)
     if workers > 1 and not settings.redis_url:
         raise SettingsError("--workers above 1 needs redis_url: limits would be counted in each process apart")
-    sockets = [listen(settings.host, settings.port, "--port")]
+    patience = settings.caller_timeout_seconds
+    sockets = [listen(settings.host, settings.port, "--port", patience)]
     if settings.page_dir is not None and settings.ui_port != settings.port:
-        sockets.append(listen(settings.host, settings.ui_port, "--ui-port"))
+        sockets.append(listen(settings.host, settings.ui_port, "--ui-port", patience))
     if (port := settings.llm_server.port) is not None:
-        sockets.append(listen(settings.host, port, "llm_server.port"))
+        sockets.append(listen(settings.host, port, "llm_server.port", patience))
     _hand_down(overrides)
     config = uvicorn.Config(
         "gateway.serving:app",

@@ -113,6 +113,7 @@ def create_app(settings: Settings) -> Express:
         metrics=parts.metrics,
         origins=settings.cors_allow_origins,
         max_body_bytes=settings.max_body_bytes,
+        caller_timeout=settings.caller_timeout_seconds,
     )
 
 
@@ -203,6 +204,7 @@ class _Machine:
             counts=counts,
             byok=settings.byok,
             max_body_bytes=settings.max_body_bytes,
+            caller_timeout=settings.caller_timeout_seconds,
         )
 
     async def start(self) -> None:

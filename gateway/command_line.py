@@ -53,11 +53,14 @@ def check_folder(folder: Path, name: str) -> None:
         ) from None
 
 
-def listen(host: str, port: int, option: str) -> socket.socket:
-    """A bound socket. Raises SettingsError when the port is taken."""
+def listen(host: str, port: int, option: str, caller_timeout: float) -> socket.socket:
+    """A bound socket. Raises SettingsError when the port is taken. The kernel ends a connection whose other end has
+    taken nothing of an answer for `caller_timeout` seconds: a caller that stops reading holds no slot and no budget for
+    good, and nobody keeps a clock for it. https://man7.org/linux/man-pages/man7/tcp.7.html"""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(caller_timeout * 1000))
     try:
         sock.bind((host, port))
         sock.listen(2048)

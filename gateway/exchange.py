@@ -63,24 +63,29 @@ class Exchange:
         values = parse_qs(self.scope.get("query_string", b"").decode("latin-1")).get(name)
         return values[0] if values else None
 
-    async def body(self, limit: int) -> bytes:
-        """The whole request body. Raises TooLarge past `limit` bytes, CallerGone when it breaks off."""
+    async def body(self, limit: int, patience: float) -> bytes:
+        """The whole request body. Raises TooLarge past `limit` bytes, CallerGone when it breaks off, BadRequest (408)
+        when nothing of it has come for `patience` seconds."""
         declared = self.header(b"content-length")
         if declared is not None:
             if not declared.isascii() or not declared.isdigit():
                 raise BadRequest("Content-Length is not a number")
             if int(declared) > limit:
-                raise _too_large(limit)
+                raise too_large(limit)
         pieces: list[bytes] = []
         size = 0
         while True:
-            message = await self._receive()
+            try:
+                async with asyncio.timeout(patience):
+                    message = await self._receive()
+            except TimeoutError:
+                raise too_slow() from None
             if message["type"] == "http.disconnect":
                 raise CallerGone
             piece: bytes = message.get("body", b"")
             size += len(piece)
             if size > limit:
-                raise _too_large(limit)
+                raise too_large(limit)
             pieces.append(piece)
             if not message.get("more_body", False):
                 return pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -101,7 +106,7 @@ class Exchange:
             self._watcher = None
 
     async def linger(self, seconds: float) -> None:
-        """So long, or until the caller hangs up."""
+        """So long, or until the caller hangs up. Zero: just look whether it has."""
         gone = asyncio.Event()
         self.watch(gone.set)
         try:
@@ -152,5 +157,9 @@ class Exchange:
             await self._send({"type": "http.response.body", "body": last})
 
 
-def _too_large(limit: int) -> TooLarge:
+def too_large(limit: int) -> TooLarge:
     return TooLarge(f"The request body is larger than {limit} bytes")
+
+
+def too_slow() -> BadRequest:
+    return BadRequest("The rest of the request did not come in time", status=408, code="request_timeout")

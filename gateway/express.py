@@ -6,6 +6,7 @@ errors, metrics and the access line are applied here for both, so that there is 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -13,13 +14,13 @@ from contextlib import AbstractAsyncContextManager
 from time import perf_counter
 
 from gateway.error_answers import error_answer, format_of
-from gateway.exchange import CallerGone, Exchange, Message, Receive, Scope, Send
+from gateway.exchange import CallerGone, Exchange, Message, Receive, Scope, Send, too_large, too_slow
 from gateway.ids import uuid7
 from gateway.observability.logs import access
 from gateway.observability.metrics import Metrics
 from gateway.parts import Parts
 from gateway.surfaces import Surface
-from wire.errors import GatewayError, TooLarge, Unauthenticated
+from wire.errors import GatewayError, Unauthenticated
 
 _log = logging.getLogger(__name__)
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -120,6 +121,7 @@ class Express:
         metrics: Metrics,
         origins: Sequence[str],
         max_body_bytes: int,
+        caller_timeout: float,
     ) -> None:
         self._app = app
         self.parts = parts
@@ -129,6 +131,7 @@ class Express:
         self._metrics = metrics
         self._origins = frozenset(origins)
         self._max_body = max_body_bytes
+        self._caller_timeout = caller_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -163,15 +166,21 @@ class Express:
             self._observe(scope["method"], route, answer, perf_counter() - started)
 
     def _bounded(self, receive: Receive, answer: Answer) -> Receive:
-        """The body limit for FastAPI's routes, whose own parsing knows none."""
-        size = 0
+        """The limits of a body for FastAPI's routes, whose own parsing knows none."""
+        size, whole = 0, False
 
         async def bounded() -> Message:
-            nonlocal size
-            message = await receive()
+            nonlocal size, whole
+            try:
+                async with asyncio.timeout(None if whole else self._caller_timeout):
+                    message = await receive()
+            except TimeoutError:
+                answer.refusal = too_slow()
+                return {"type": "http.disconnect"}
             size += len(message.get("body", b""))
+            whole = not message.get("more_body", False)
             if size > self._max_body:
-                answer.too_large = True
+                answer.refusal = too_large(self._max_body)
                 return {"type": "http.disconnect"}
             return message
 
@@ -224,18 +233,18 @@ class Answer:
         self.request_id = request_id
         self.cors = cors
         self.status: int | None = None
-        self.too_large = False
+        self.refusal: GatewayError | None = None  # what is wrong with the body: it was cut for it
         self.notes = ""
         self._send = send
         self._scope = scope
         self._health = scope["path"].startswith("/health")
 
     async def __call__(self, message: Message) -> None:
-        if not self.too_large:
+        if self.refusal is None:
             await self._pass(message)
         elif self.status is None:
             # FastAPI takes a body that was cut for a malformed one: its answer is replaced.
-            await self.refuse(TooLarge("The request body is larger than this gateway takes"))
+            await self.refuse(self.refusal)
 
     async def _pass(self, message: Message) -> None:
         if message["type"] == "http.response.start":

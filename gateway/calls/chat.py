@@ -53,6 +53,7 @@ class Calls:
         counts: TokenCounts,
         byok: ByokSection,
         max_body_bytes: int,
+        caller_timeout: float,
     ) -> None:
         self._keys = keys
         self._models = models
@@ -64,6 +65,7 @@ class Calls:
         self._limits = limits
         self._byok = byok
         self._max_body = max_body_bytes
+        self._caller_timeout = caller_timeout
         self._counts = counts
 
     async def serve(self, exchange: Exchange, surface: Surface) -> None:
@@ -72,7 +74,8 @@ class Calls:
 
     async def serve_for(self, principal: Principal, exchange: Exchange, surface: Surface) -> None:
         """`serve` for somebody who is known already."""
-        ask = self._read(surface, exchange, await exchange.body(self._max_body))
+        raw = await exchange.body(self._max_body, self._caller_timeout)
+        ask = self._read(surface, exchange, raw)
         targets = permitted(principal, self._targets(ask), self._models)
         if isinstance(surface, CountSurface) and principal.is_master:
             return await self._counts.serve(exchange, ask, surface, targets[0])
@@ -189,8 +192,7 @@ class Calls:
     async def _after(self, follow: Next, turn: Turn, targets: Sequence[Target], position: int) -> Trial | None:
         """The next attempt, after the wait before it. None where it cannot be made (its target cannot take the request
         as it is, the spool is full) or need not (the caller has left): the error that led to it is the answer."""
-        if follow.wait:
-            await turn.exchange.linger(follow.wait)
+        await turn.exchange.linger(follow.wait)
         if turn.exchange.gone:
             return None
         try:

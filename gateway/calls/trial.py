@@ -68,6 +68,8 @@ class Trial:
         self._end = self._begun + (target.provider.timeout or limits.total_timeout)
         self._dropped = prepared.dropped
         self._bytes_when_gone = 0
+        self._silent_until = 0.0
+        self._idle_clock: asyncio.TimerHandle | None = None
         self._draining = limits.on_disconnect == "drain" and not target.provider.row.few_slots
 
     async def run(self, upstream: Upstream) -> None:
@@ -88,6 +90,8 @@ class Trial:
         finally:
             self._ended_at = perf_counter()
             exchange.unwatch()
+            if self._idle_clock is not None:
+                self._idle_clock.cancel()
 
     def _first_byte_by(self) -> float:
         """A whole answer of our own model is written, at a CPU's speed, before its first byte comes."""
@@ -179,6 +183,8 @@ class Trial:
     async def _keep(self) -> None:
         passage, words = self._turn.passage, self._tally.words
         if passage is not None and passage.keep is not None and words is not None:
+            if not self._turn.ask.stream:
+                await self._turn.exchange.linger(0)  # a whole answer was read without looking who is there
             await passage.keep("".join(words))
 
     async def _stream(self, scope: asyncio.Timeout, response: UpstreamResponse) -> None:
@@ -239,11 +245,24 @@ class Trial:
             # The cut was lost: the client library may give a piece that was ready in place of being cancelled.
             raise TimeoutError
         if not self._turn.exchange.gone:
-            scope.reschedule(min(self._loop_time() + self._limits.idle_timeout, self._end))
+            self._silent_until = self._loop_time() + self._limits.idle_timeout
+            if self._idle_clock is None:
+                scope.reschedule(self._end)
+                self._look_whether_idle(scope)
         elif not self._draining:
             raise TimeoutError
         elif estimate_bytes(self._tally.text_bytes - self._bytes_when_gone) > self._limits.drain_tokens:
             scope.reschedule(self._loop_time())
+
+    def _look_whether_idle(self, scope: asyncio.Timeout) -> None:
+        """One timer for all pieces of a stream: to set it anew for each costs more than to read the clock."""
+        if self._turn.exchange.gone or scope.expired():
+            return
+        if self._silent_until <= (now := self._loop_time()):
+            scope.reschedule(now)
+        else:
+            look = asyncio.get_running_loop().call_at
+            self._idle_clock = look(self._silent_until, self._look_whether_idle, scope)
 
     def _watch(self, scope: asyncio.Timeout) -> None:
         """When the caller hangs up: read on for a bounded while, so that the usage is known, or cut at once, which also

@@ -225,6 +225,7 @@ class Settings(Section):
     bootstrap_api_key: bool = True
     cors_allow_origins: tuple[str, ...] = ()
     max_body_bytes: int = Field(default=32 * 1024 * 1024, ge=1024)
+    caller_timeout_seconds: float = Field(default=60, gt=0, le=86_400)
     max_stale_seconds: float = Field(default=900, ge=0)
     log_level: str = "INFO"
     enable_docs: bool = True

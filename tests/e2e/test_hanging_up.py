@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.deployment import Deployment
+from tests.deployment import MASTER_KEY, Deployment
 from tests.replay import Upstream
 from tests.replay.answers import FIXTURES, Answer, Gate, answer_of
 
@@ -77,3 +78,42 @@ def test_reading_on_is_bounded_by_tokens(tmp_path: Path) -> None:
         (row,) = deployment.rows(1)
         assert (row["status"], row["estimated"]) == ("cancelled", True)
         assert row["completion_tokens"] > 1000
+
+
+def test_who_takes_nothing_of_an_answer_holds_nothing_for_good(tmp_path: Path) -> None:
+    """It stays connected and just does not read: the kernel ends that, and its slot is free for the next call."""
+    config = {
+        "caller_timeout_seconds": 1,
+        "limits": {"openai": {"concurrent_calls": 1}},
+        "upstream": {"on_disconnect": "cut"},
+    }
+    with Upstream() as upstream, Deployment(tmp_path, upstream.url, config=config) as deployment:
+        piece = (
+            b"data: " + json.dumps({"id": "x", "choices": [{"index": 0, "delta": {"content": "w" * 60_000}}]}).encode()
+        )
+        endless = Answer(headers={"content-type": "text/event-stream"}, pieces=(piece + b"\n\n",) * 1000, length=False)
+        upstream.on(CHAT, endless)
+        host, port = deployment.url.removeprefix("http://").split(":")
+        body = json.dumps(ASK).encode()
+        head = (
+            f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {deployment.key}\r\nContent-Length: {len(body)}"
+        )
+        with socket.create_connection((host, int(port))) as caller:
+            caller.sendall(head.encode() + b"\r\n\r\n" + body)
+            upstream.wait(broken=1)
+            (row,) = deployment.rows(1)
+            assert (row["status"], row["estimated"]) == ("cancelled", True)
+            upstream.forget()
+            upstream.on(CHAT, answer_of(json.loads((FIXTURES / "openai-chat-stream.json").read_text(encoding="utf-8"))))
+            answered = deployment.post(CHAT, ASK)
+            assert answered.status_code == 200, answered.text
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/keys"])
+def test_who_does_not_send_the_rest_of_a_request_is_refused(tmp_path: Path, path: str) -> None:
+    with Deployment(tmp_path, "http://127.0.0.1:1", config={"caller_timeout_seconds": 1}) as deployment:
+        host, port = deployment.url.removeprefix("http://").split(":")
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {MASTER_KEY}\r\nContent-Length: 100\r\n\r\n{{"
+        with socket.create_connection((host, int(port)), timeout=30) as caller:
+            caller.sendall(head.encode())
+            assert caller.recv(65536).startswith(b"HTTP/1.1 408 ")
