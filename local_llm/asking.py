@@ -11,6 +11,12 @@ from local_llm.http import Caller, Refused
 _HOST = "127.0.0.1"
 _TOO_FAR_AHEAD = 256 * 1024  # bytes that a caller has not taken yet
 DIED = "llama-server ended before its answer was whole; it is started again"
+# llama-server answers 500 to whatever it throws while it reads a body (a template that refuses a conversation, a field
+# of a wrong type) and to its own failures, which begin so: tools/server/server-context.cpp of llama.cpp.
+_OWN_FAILURES = (
+    *("Compute error", "Invalid input batch", "Context size has been exceeded", "context shift", "failed to "),
+    *("std::bad_alloc", "Unknown Exception"),
+)
 
 
 class NotReached(Exception):
@@ -142,6 +148,9 @@ class _Answer(asyncio.Protocol):
             if not chunked:
                 self._refusal = bytearray()  # it waits for a stream already, and this is an error: told in-band
             return
+        if self._status == 500:
+            self._refusal = bytearray()  # whose fault it was is in the text
+            return
         hop = (b"connection:", b"keep-alive:", b"server:", b"access-control-")
         kept = [line for line in lines if not line.lower().startswith(hop)]
         self._caller.begun = True
@@ -159,7 +168,10 @@ def refusal(status: int, body: bytes) -> Refused:
     """An error of llama-server, to be told to a caller."""
     try:
         error = json.loads(body)["error"]
-        return Refused(status, str(error["message"]), type=str(error.get("type", "")))
+        message, kind = str(error["message"]), str(error.get("type", ""))
+        if status == 500 and not message.startswith(_OWN_FAILURES):
+            return Refused(400, message)
+        return Refused(status, message, type=kind)
     except (ValueError, KeyError, TypeError):
         return Refused(status, "llama-server refused the request")
 

@@ -264,10 +264,17 @@ def test_metrics_tell_tokens_slots_line_and_memory(service: Service) -> None:
         {"prompt": "hello", "json_schema": {"type": "nothing"}},
         {"prompt": "hello", "n_cmpl": 99},
         {"prompt": {"a": 1}},
+        {"messages": HELLO, "reasoning_format": "aloud"},
+        {"messages": HELLO, "tools": {"a": 1}},
+        {"messages": HELLO, "json_schema": {}, "grammar": 'root ::= "a"'},
+        {"input": 0},
     ],
 )
 def test_what_is_no_grammar_schema_or_body_is_a_400(service: Service, body: dict[str, Any]) -> None:
-    assert service.http.post("/completion", json={"n_predict": 2, **body}).status_code == 400
+    path = {"messages": "/v1/chat/completions", "input": "/v1/embeddings"}.get(next(iter(body)), "/completion")
+    got = service.http.post(path, json={"n_predict": 2, **body})
+    assert got.status_code == 400
+    assert got.json()["error"]["type"] == "invalid_request_error"
 
 
 def test_nothing_that_is_sent_ends_llama_server(service: Service) -> None:
@@ -281,7 +288,7 @@ def test_nothing_that_is_sent_ends_llama_server(service: Service) -> None:
         *("grammar", "json_schema", "response_format", "tools", "tool_choice"),
     ]
     signs = '()[]{}|*+?"\\::=rot abc\n'
-    for _ in range(150):
+    for _ in range(250):
         path = dice.choice(["/completion", "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/tokenize"])
         body = {"prompt": "hi", "messages": HELLO, "n_predict": 2, "max_tokens": 2}
         body |= {dice.choice(names): dice.choice(odd) for _ in range(dice.randint(1, 4))}
@@ -291,7 +298,7 @@ def test_nothing_that_is_sent_ends_llama_server(service: Service) -> None:
         if dice.random() < 0.2:
             raw = raw[: dice.randrange(len(raw))]
         got = service.http.post(path, content=raw)
-        assert got.status_code in (200, 400, 404, 500, 501), (raw, got.text)
+        assert got.status_code in (200, 400, 404, 501), (raw, got.text)
     assert service.engine_pids() == engines
     assert [row.get("restarts", 0) for row in service.status()["models"]] == [0, 0]
     assert service.post("/completion", prompt="hello", n_predict=2).json()["tokens_predicted"] == 2
