@@ -11,20 +11,24 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-_GROUPS = Path("/sys/fs/cgroup")
+_ROOT = Path("/")
 
 
 def usable_cores() -> int:
     """The cores that the scheduler and the control groups' quotas grant, at least one."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    for folder in _own_groups("cpu"):
+    return max(1, min([cores, *granted_cores(_ROOT)]))
+
+
+def granted_cores(root: Path) -> Iterator[int]:
+    """What each quota of the control groups grants, a part of a core as a whole one. `root` holds proc and sys."""
+    for folder in _own_groups(root, "cpu"):
         quota, period = ([*_words(folder / "cpu.max"), "max", ""])[:2]
         if not quota.isdigit():
             quota = " ".join(_words(folder / "cpu.cfs_quota_us"))  # version 1; -1 is no limit
             period = " ".join(_words(folder / "cpu.cfs_period_us"))
         if quota.isdigit() and period.isdigit() and int(period):
-            cores = min(cores, math.ceil(int(quota) / int(period)))
-    return max(1, cores)
+            yield math.ceil(int(quota) / int(period))
 
 
 def free_memory() -> int | None:
@@ -33,7 +37,7 @@ def free_memory() -> int | None:
     Pages of files count as free, also those that a running engine maps: they can be read again. Who wants those to stay
     takes them off (`resident_memory` less `own_memory`).
     """
-    free = [_of_table(Path("/proc/meminfo"), "MemAvailable"), *map(_free_in, _own_groups("memory"))]
+    free = [_of_table(Path("/proc/meminfo"), "MemAvailable"), *map(_free_in, _own_groups(_ROOT, "memory"))]
     known = [value for value in free if value is not None]
     return max(0, min(known)) if known else None
 
@@ -48,16 +52,16 @@ def own_memory(pid: int) -> int | None:
     return _of_table(Path(f"/proc/{pid}/status"), "RssAnon")
 
 
-def _own_groups(controller: str) -> Iterator[Path]:
+def _own_groups(root: Path, controller: str) -> Iterator[Path]:
     """The control group of this process and those around it, of either version: the tightest limit counts."""
-    for line in _lines(Path("/proc/self/cgroup")):
+    for line in _lines(root / "proc/self/cgroup"):
         _, controllers, own = ([*line.split(":", 2), "", ""])[:3]
         if controllers and controller not in controllers.split(","):
             continue
-        root = _GROUPS / controller if controllers else _GROUPS
-        folder = root / own.lstrip("/")
+        groups = root / "sys/fs/cgroup" / (controller if controllers else "")
+        folder = groups / own.lstrip("/")
         # In a container the own group is mounted as the root, and its path is one of the host.
-        yield from (place for place in (folder, *folder.parents) if place.is_relative_to(root))
+        yield from (place for place in (folder, *folder.parents) if place.is_relative_to(groups))
 
 
 def _free_in(folder: Path) -> int | None:
