@@ -123,7 +123,7 @@ class _Builder:
 
     def tools(self) -> dict[str, str]:
         """cmake, ninja and the bindings' build system; a compiler where there is none. Gives the compiler's flags."""
-        own = not any(shutil.which(name) for name in ("c++", "g++", "clang++"))
+        own = not any(shutil.which(name, path=self._environ["PATH"]) for name in ("c++", "g++", "clang++"))
         names = ["cmake", "ninja", "packaging", "pathspec", "scikit-build-core", *(["ziglang"] if own else [])]
         if self._once(f"tools{'-zig' if own else ''}"):
             self._say.write(f"fetching build tools{' and a compiler' if own else ''}\n")
@@ -209,17 +209,18 @@ class _Builder:
     def _watch(self, command: Sequence[str]) -> None:
         """Run ninja and show how far it is."""
         shown = -1
-        with self._log.open("ab") as log:
-            running = subprocess.Popen(
+        with (
+            self._log.open("ab") as log,
+            subprocess.Popen(
                 command, env=self._environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log
-            )
+            ) as running,
+        ):
             assert running.stdout is not None  # noqa: S101
             for line in running.stdout:
                 log.write(line)
                 if (found := _PROGRESS.match(line.decode(errors="replace"))) is not None:
                     shown = self._progress(int(found[1]), int(found[2]), shown)
-            code = running.wait()
-        self._check(command, code)
+        self._check(command, running.returncode)
 
     def _progress(self, done: int, total: int, shown: int) -> int:
         percent = done * 100 // total

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -77,6 +78,50 @@ def test_a_build_that_fails_says_where_to_look(tmp_path: Path) -> None:
     assert "No matching distribution found" in log.read_text()
     assert said.getvalue().startswith("fetching build tools")
     assert not wanted.folder.exists()
+
+
+_CMAKE = """
+import json, os, pathlib, subprocess, sys
+work = pathlib.Path({work!r})
+if "--build" not in sys.argv:
+    said = subprocess.run([os.environ["CXX"], "-c", "a.cpp"], capture_output=True, text=True, check=True).stdout
+    work.joinpath("seen.json").write_text(json.dumps({{"argv": sys.argv[1:], "cc": os.environ["CC"], "said": said}}))
+else:
+    for done in range(1, 41):
+        print(f"[{{done}}/40] Building CXX object")
+    work.joinpath("build/bin").mkdir(parents=True)
+    work.joinpath("build/bin/llama-server").touch()
+"""
+
+
+def test_without_a_compiler_it_builds_with_zig_and_shows_how_far_it_is(tmp_path: Path) -> None:
+    """It goes on where another build had the tools, of which cmake and zig are stand-ins here, and ends for want of
+    the bindings' requirements."""
+    wanted = installation({"TOLLGATE_ENGINE_DIR": str(tmp_path)})
+    work = wanted.folder.with_name(f"{wanted.folder.name}.building")
+    for path, text in {
+        work / "tools/bin/cmake": f"#!{sys.executable}{_CMAKE.format(work=str(work))}",
+        work / "tools/ziglang/zig": '#!/bin/sh\necho "zig $*"\n',
+        work / "steps.json": json.dumps(
+            dict.fromkeys(["tools-zig", "sources"], f"{pinned_version()} {sys.version_info[:2]}")
+        ),
+    }.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+    said = io.StringIO()
+    environ = {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull, "PATH": str(tmp_path / "empty")}
+    with pytest.raises(install.BuildFailed, match="pip"):
+        install.build(wanted, environ, jobs=None, say=said)
+    seen = json.loads((work / "seen.json").read_text())
+    assert seen["said"] == "zig c++ -c a.cpp\n"
+    assert seen["cc"] == str(work / "tools/zig-cc")
+    assert f"-DCMAKE_AR={work / 'tools/zig-ar'}" in seen["argv"]
+    assert f"-DCMAKE_RANLIB={work / 'tools/zig-ranlib'}" in seen["argv"]
+    building, *progress, bindings = said.getvalue().splitlines()
+    assert building.startswith("building llama.cpp's server")
+    assert progress == [f"  {percent} %" for percent in (2, *range(10, 101, 10))]
+    assert bindings == "building the Python bindings"
 
 
 def test_everything_that_is_fetched_is_pinned_by_hash() -> None:
