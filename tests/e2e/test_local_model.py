@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import threading
@@ -49,6 +50,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     tiny_gguf.write(models / "tiny.gguf", context=CONTEXT)
     tiny_gguf.write(models / "endless.gguf", mean_tokens=0, context=ENDLESS)
     tiny_gguf.write(models / "thinker.gguf", mean_tokens=0, context=CONTEXT, shape=tiny_gguf.Shape(thinks=True))
+    tiny_gguf.write(models / "caller.gguf", context=CONTEXT, shape=tiny_gguf.Shape(calls=True))
     (models / "broken.gguf").write_bytes((models / "tiny.gguf").read_bytes()[:-1])
     (models / "huge.gguf").write_bytes(b"GGUF" + (3).to_bytes(4, "little") + bytes(16))
     os.truncate(models / "huge.gguf", 1 << 42)  # of nothing: it only says to need it
@@ -56,11 +58,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         upstream = stack.enter_context(Upstream())
         service = stack.enter_context(serving(models, server, *FLAGS, "--model", "tiny"))
         service.await_ready("tiny")
-        for name in ("endless", "thinker"):  # loading counts as waiting, and the machine may be busy
+        for name in ("endless", "thinker", "caller"):  # loading counts as waiting, and the machine may be busy
             until(partial(_loads, service, name), f"{name} is loaded")
+        misspelt = stack.enter_context(serving(models, server, *FLAGS, "--model", "tinny"))
+        misspelt.await_status("no model")
         hosted = [{"provider": "openai", "model": "gpt-4o-mini"}]
         config = {
             "providers": {
+                "misspelt": {"type": "local", "api_base": f"{misspelt.url}/v1"},
                 "local": {"api_base": f"{service.url}/v1"},
                 "openai": {"api_key": "sk-test", "api_base": f"{upstream.url}/v1"},
             },
@@ -146,7 +151,7 @@ def test_native_completions_have_content_reason_times_and_usage(place: Place) ->
     streamed = place.deployment.post("/completion", {**body, "stream": True})
     events = _data(streamed.text)
     assert [event["stop"] for event in events] == [False] * (len(events) - 1) + [True]
-    assert events[-1]["usage"]["completion_tokens"] == 5
+    assert events[-1]["usage"]["completion_tokens"] == events[-1]["timings"]["predicted_n"] == 5
     assert _row(place, streamed)["prompt_tokens"] == counted
     # Without a model it is the default local one.
     assert place.deployment.post("/completion", {"prompt": HELLO, "n_predict": 2}).json()["model"] == "tiny"
@@ -175,26 +180,45 @@ def test_tokens_are_counted_by_the_models_own_tokenizer_in_every_dialect(place: 
         assert "x-tollgate-estimated" not in response.headers
 
 
-def test_a_schema_binds_the_answer_in_every_dialect(place: Place) -> None:
+def _text(dialect: str, answer: dict[str, Any]) -> str:
+    text: str
+    if dialect == "openai_chat":
+        text = answer["choices"][0]["message"]["content"]
+    elif dialect == "openai_responses":
+        text = answer["output"][-1]["content"][0]["text"]
+    elif dialect == "anthropic_messages":
+        text = answer["content"][-1]["text"]
+    else:
+        text = answer["candidates"][0]["content"]["parts"][0]["text"]
+    return text
+
+
+def test_a_schema_binds_the_answer_in_every_dialect_and_all_of_it_is_counted(place: Place) -> None:
+    """The likeliest answer is the same in all of them, whole and streamed, and ends by itself."""
     schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
+    form = {"type": "json_schema", "schema": schema}
     wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
-    chat = {"model": "local:tiny", **CHAT, "max_tokens": 300, "response_format": wanted}
-    text = place.deployment.post("/v1/chat/completions", chat).json()["choices"][0]["message"]["content"]
-    assert isinstance(json.loads(text)["ok"], bool)
-    responses = {
-        "model": "local:tiny",
-        "input": HELLO,
-        "max_output_tokens": 300,
-        "text": {"format": {"type": "json_schema", "name": "x", "schema": schema}},
+    bare = place.service.post("/v1/chat/completions", **CHAT, temperature=0, max_tokens=300, response_format=wanted)
+    written = bare.json()["timings"]["predicted_n"]
+    assert 1 < written < 300
+    in_gemini = {"responseMimeType": "application/json", "responseJsonSchema": schema}
+    bound: dict[str, dict[str, Any]] = {
+        "openai_chat": {"max_tokens": 300, "response_format": wanted},
+        "openai_responses": {"max_output_tokens": 300, "text": {"format": {**form, "name": "x"}}},
+        "anthropic_messages": {"max_tokens": 300, "output_config": {"format": form}},
+        "gemini": {"generationConfig": {"maxOutputTokens": 300, "temperature": 0, **in_gemini}},
     }
-    output = place.deployment.post("/v1/responses", responses).json()["output"]
-    assert isinstance(json.loads(output[-1]["content"][0]["text"])["ok"], bool)
-    gemini = {
-        "contents": [{"role": "user", "parts": [{"text": HELLO}]}],
-        "generationConfig": {"responseMimeType": "application/json", "responseJsonSchema": schema},
-    }
-    got = place.deployment.post("/v1beta/models/local:tiny:generateContent", gemini).json()
-    assert isinstance(json.loads(got["candidates"][0]["content"]["parts"][0]["text"])["ok"], bool)
+    for dialect, (path, body) in DIALECTS.items():
+        body = {**body, **bound[dialect], **({} if dialect == "gemini" else {"temperature": 0})}
+        whole = place.deployment.post(path, body)
+        assert whole.status_code == 200, whole.text
+        assert isinstance(json.loads(_text(dialect, whole.json()))["ok"], bool)
+        if dialect == "gemini":
+            path = path.replace(":generateContent", ":streamGenerateContent?alt=sse")
+        else:
+            body = {**body, "stream": True}
+        streamed = place.deployment.post(path, body)
+        assert [_row(place, response)["completion_tokens"] for response in (whole, streamed)] == [written] * 2
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
@@ -218,22 +242,79 @@ def test_thoughts_are_thoughts_in_every_dialect(place: Place, dialect: str, stre
     assert sign in response.text.replace(": ", ":") if dialect == "gemini" else sign in response.text
 
 
+CITY = {"type": "object", "properties": {"city": {"enum": ["Seoul", "Busan"]}}, "required": ["city"]}
+TOOL = {"name": "weather", "description": "tells the weather", "parameters": CITY}
+TOOLS: dict[str, list[dict[str, Any]]] = {
+    "openai_chat": [{"type": "function", "function": TOOL}],
+    "openai_responses": [{"type": "function", **TOOL}],
+    "anthropic_messages": [{"name": "weather", "description": "tells the weather", "input_schema": CITY}],
+    "gemini": [{"functionDeclarations": [TOOL]}],
+}
+
+
 def test_tools_reach_the_model_from_every_dialect(place: Place) -> None:
-    """Random weights call none; that they read of it shows in the tokens."""
-    schema = {"type": "object", "properties": {"city": {"type": "string"}}}
-    tool = {"name": "weather", "description": "tells the weather", "parameters": schema}
-    tools: dict[str, Any] = {
-        "openai_chat": [{"type": "function", "function": tool}],
-        "openai_responses": [{"type": "function", **tool}],
-        "anthropic_messages": [{"name": "weather", "description": "tells the weather", "input_schema": schema}],
-        "gemini": [{"functionDeclarations": [tool]}],
-    }
+    """Random weights call none of themselves; that they read of it shows in the tokens."""
     for dialect, (path, body) in DIALECTS.items():
         path, body = path.replace("tiny", "thinker"), {**body, "model": "local:thinker"}
         plain = _row(place, place.deployment.post(path, body))["prompt_tokens"]
-        response = place.deployment.post(path, {**body, "tools": tools[dialect]})
+        response = place.deployment.post(path, {**body, "tools": TOOLS[dialect]})
         assert response.status_code == 200, response.text
         assert _row(place, response)["prompt_tokens"] > plain + 20
+
+
+def _call(dialect: str, answer: dict[str, Any]) -> tuple[str, Any]:
+    """The tool called, and its arguments."""
+    if dialect == "openai_chat":
+        function = answer["choices"][0]["message"]["tool_calls"][0]["function"]
+        return function["name"], json.loads(function["arguments"])
+    if dialect == "openai_responses":
+        [item] = [item for item in answer["output"] if item["type"] == "function_call"]
+        return item["name"], json.loads(item["arguments"])
+    if dialect == "anthropic_messages":
+        [block] = [block for block in answer["content"] if block["type"] == "tool_use"]
+        return block["name"], block["input"]
+    [call] = [part["functionCall"] for part in answer["candidates"][0]["content"]["parts"] if "functionCall" in part]
+    return call["name"], call["args"]
+
+
+def test_a_tool_that_must_be_called_is_called_in_every_dialect(place: Place) -> None:
+    """The grammar binds a model that would rather end at once."""
+    asked: dict[str, dict[str, Any]] = {
+        "openai_chat": {"tool_choice": "required", "max_tokens": 300},
+        "openai_responses": {"tool_choice": "required", "max_output_tokens": 300},
+        "anthropic_messages": {"tool_choice": {"type": "any"}, "max_tokens": 300},
+        "gemini": {
+            "toolConfig": {"functionCallingConfig": {"mode": "ANY"}},
+            "generationConfig": {"maxOutputTokens": 300},
+        },
+    }
+    for dialect, (path, body) in DIALECTS.items():
+        body = {**body, **asked[dialect], "model": "local:caller", "tools": TOOLS[dialect]}
+        response = place.deployment.post(path.replace("tiny", "caller"), body)
+        assert response.status_code == 200, response.text
+        name, arguments = _call(dialect, response.json())
+        assert (name, arguments["city"] in ("Seoul", "Busan")) == ("weather", True)
+
+
+def test_grammars_and_odd_bodies_are_bound_or_a_400_through_the_gateway(place: Place) -> None:
+    ask = {"model": "local:tiny", "prompt": HELLO, "n_predict": 9}
+    bound = place.deployment.post("/completion", {**ask, "grammar": 'root ::= "yes" | "no"'})
+    assert bound.json()["content"] in ("yes", "no")
+    deep = "root ::= " + "(" * 300_000
+    engines = place.service.engine_pids()
+    for grammar in ("root ::= [[", deep, 5):
+        assert place.deployment.post("/completion", {**ask, "grammar": grammar}).status_code == 400
+    odd: list[Any] = [None, True, -1, 1e308, 2**63, "", "x" * 500, [], {}, [[]], {"a": {"b": []}}, "\x00", "\ud800"]
+    names = ["prompt", "messages", "input", "stop", "temperature", "seed", "grammar", "json_schema", "samplers"]
+    names += ["response_format", "reasoning_format", "tools", "tool_choice", "max_tokens", "n_predict"]
+    dice = random.Random(7)
+    for _ in range(30):
+        path = dice.choice(["/completion", "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/messages"])
+        body = {**ask, **CHAT, "input": HELLO, "max_tokens": 2, "n_predict": 2}
+        body |= {dice.choice(names): dice.choice(odd) for _ in range(dice.randint(1, 3))}
+        response = place.deployment.post(path, body)
+        assert response.status_code in (200, 400), (path, body, response.text)
+    assert place.service.engine_pids() == engines
 
 
 def test_what_does_not_fit_is_a_400_in_the_callers_dialect(place: Place) -> None:
@@ -373,6 +454,10 @@ def test_the_list_the_metrics_and_the_status_show_the_local_models(place: Place)
     too_large = place.deployment.post("/v1/chat/completions", {"model": "local:huge", **CHAT})
     assert too_large.status_code == 503
     assert "huge needs about 4398.1 GB of memory" in too_large.json()["error"]["message"]
+    # Its LOCAL_MODEL names none, and no other answers in its place.
+    unset = place.deployment.post("/v1/chat/completions", {"model": "misspelt", **CHAT})
+    assert unset.status_code == 503
+    assert unset.json()["error"]["message"].startswith("there is no tinny.gguf")
     text = place.deployment.get("/metrics").text
     for name in ("slots", "slots_busy", "queue", "load_seconds", "memory_bytes", "tokens_per_second"):
         assert f'tollgate_local_{name}{{model="tiny",provider="local"}}' in text

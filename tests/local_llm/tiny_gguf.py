@@ -35,24 +35,33 @@ _CHAT_TEMPLATE = (
     "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
 )
 
-# Names its tools, and begins every answer with a thought, which weights at random never end.
-_THINKING_TEMPLATE = (
-    "{% if tools %}{{ '<|system|>\n<tools>' }}{% for tool in tools %}{{ tool | tojson }}{% endfor %}"
-    "{{ '</tools>' + eos_token + '\n' }}{% endif %}"
-    "{% for message in messages %}{{ '<|' + message['role'] + '|>\n' }}"
-    "{% if message['reasoning_content'] %}{{ '<think>' + message['reasoning_content'] + '</think>' }}{% endif %}"
-    "{% if message['content'] %}{{ message['content'] }}{% endif %}"
-    "{% for call in message['tool_calls'] or [] %}"
-    "{{ '<tool_call>\n{\"name\": \"' + call['function']['name'] + '\", \"arguments\": ' }}"
-    "{{ call['function']['arguments'] | tojson }}{{ '}\n</tool_call>' }}{% endfor %}{{ eos_token + '\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% if enable_thinking %}{{ '<think>' }}{% endif %}{% endif %}"
-)
+_THOUGHT = "{% if message['reasoning_content'] %}{{ '<think>' + message['reasoning_content'] + '</think>' }}{% endif %}"
+_BEGIN_THOUGHT = "{% if enable_thinking %}{{ '<think>' }}{% endif %}"
+
+
+def _tools_template(thinks: bool) -> str:
+    """Names its tools. With thoughts every answer begins with one, which weights at random never end."""
+    return (
+        "{% if tools %}{{ '<|system|>\n<tools>' }}{% for tool in tools %}{{ tool | tojson }}{% endfor %}"
+        "{{ '</tools>' + eos_token + '\n' }}{% endif %}"
+        "{% for message in messages %}{{ '<|' + message['role'] + '|>\n' }}"
+        f"{_THOUGHT if thinks else ''}"
+        "{% if message['content'] %}{{ message['content'] }}{% endif %}"
+        "{% for call in message['tool_calls'] or [] %}"
+        "{{ '<tool_call>\n{\"name\": \"' + call['function']['name'] + '\", \"arguments\": ' }}"
+        "{{ call['function']['arguments'] | tojson }}{{ '}\n</tool_call>' }}{% endfor %}"
+        "{{ eos_token + '\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}"
+        f"{_BEGIN_THOUGHT if thinks else ''}"
+        "{% endif %}"
+    )
 
 
 @dataclass(frozen=True)
 class Shape:
     """Heads have a whole number of dimensions each. `eight_bits`: weights as Q8_0, else F16. `thinks`: it reasons, and
-    is told of tools. `pools`: how, for a model that is made for embeddings."""
+    is told of tools. `calls`: it is told of tools, and where it may not end at once, begins to call one. `pools`: how,
+    for a model that is made for embeddings."""
 
     layers: int = 2
     width: int = 64
@@ -61,6 +70,7 @@ class Shape:
     kv_heads: int = 2
     eight_bits: bool = False
     thinks: bool = False
+    calls: bool = False
     pools: gguf.PoolingType | None = None
 
 
@@ -110,7 +120,10 @@ def _describe(writer: Any, context: int, shape: Shape) -> int:
     characters = ["\u2581", *(chr(code) for code in range(33, 127))]
     room = VOCABULARY - _FIRST_PIECE - len(characters)
     merges = _merges(room)
-    pieces = [*merges, *(f"\u2581word{number}" for number in range(room - len(merges))), *characters]
+    fillers = [f"\u2581word{number}" for number in range(room - len(merges))]
+    if shape.calls:
+        fillers[0] = "<tool_call>\n"
+    pieces = [*merges, *fillers, *characters]
     writer.add_name("random-tiny")
     writer.add_description("random weights, for tests only")
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0 if shape.eight_bits else gguf.LlamaFileType.MOSTLY_F16)
@@ -138,7 +151,7 @@ def _describe(writer: Any, context: int, shape: Shape) -> int:
     writer.add_add_bos_token(True)
     writer.add_add_eos_token(False)
     writer.add_add_space_prefix(True)
-    writer.add_chat_template(_THINKING_TEMPLATE if shape.thinks else _CHAT_TEMPLATE)
+    writer.add_chat_template(_tools_template(shape.thinks) if shape.thinks or shape.calls else _CHAT_TEMPLATE)
     return len(merges)
 
 
@@ -179,6 +192,9 @@ class _Weights:
             likeliest = np.sort(self._random.standard_normal(merges))[-40:]
             bias[2] = math.log(np.exp(likeliest).sum() / mean_tokens)
             weights[2, :] = 0
+        if self._shape.calls:  # to end is the likeliest, and next to it the call, which a grammar leaves alone
+            weights[[2, _FIRST_PIECE + merges], :] = 0
+            bias[[2, _FIRST_PIECE + merges]] = 200, 100
         # After the last norm the constant has about this share of the vector's length.
         length = math.sqrt(_CONSTANT**2 + (self._shape.width - 1) * (1 + 0.5 * self._shape.layers))
         weights[:, 0] = bias * length / (_CONSTANT * math.sqrt(self._shape.width))
