@@ -81,6 +81,55 @@ PRICES: dict[str, dict[str, float]] = {
         "cache_read_price_per_million": 0.0000005,
         "output_price_per_million": 0.000003,
     },
+    "alibaba-openai-chat:qwen3-max": {"input_price_per_million": 1.2, "output_price_per_million": 6},
+    "cohere-openai-chat:rerank-english-v3.0": {
+        "input_price_per_million": 0,
+        "output_price_per_million": 0,
+        "price_per_request": 0.002,
+    },
+    "doubleword-openai-chat:Qwen/Qwen3.5-397B-A17B-FP8": {
+        "input_price_per_million": 0.6,
+        "output_price_per_million": 3.6,
+        "reasoning_price_per_million": 3,
+    },
+    "doubleword-openai-chat:Qwen/Qwen3.5-9B": {
+        "input_price_per_million": 0.05,
+        "output_price_per_million": 0.4,
+        "reasoning_price_per_million": 0.3,
+    },
+    "heroku-openai-chat:claude-3-7-sonnet": {"input_price_per_million": 3, "output_price_per_million": 15},
+    "huggingface-openai-chat:Qwen/Qwen2.5-VL-72B-Instruct": {
+        "input_price_per_million": 0.25,
+        "output_price_per_million": 0.75,
+        "input_image_price_per_million": 0.5,
+    },
+    "huggingface-openai-chat:meta-llama/llama-3.1-8b-instruct": {
+        "input_price_per_million": 0.02,
+        "output_price_per_million": 0.05,
+    },
+    "local-compatible-openai-chat:gpt-5": {"input_price_per_million": 1.25, "output_price_per_million": 10},
+    "local-compatible-openai-responses:gpt-5": {"input_price_per_million": 1.25, "output_price_per_million": 10},
+    "local-compatible-openai-chat:meta-llama/Llama-3.2-1B-Instruct": {
+        "input_price_per_million": 0.01,
+        "output_price_per_million": 0.02,
+    },
+    "local-compatible-openai-chat:intfloat/e5-mistral-7b-instruct": {
+        "input_price_per_million": 0.03,
+        "output_price_per_million": 0,
+    },
+    "mistralrs-openai-chat:Qwen/Qwen3-4B": {"input_price_per_million": 0.03, "output_price_per_million": 0.09},
+    "ollama-openai-chat:gpt-oss:20b": {"input_price_per_million": 0.04, "output_price_per_million": 0.15},
+    "ollama-openai-chat:llama3": {"input_price_per_million": 0.03, "output_price_per_million": 0.06},
+    "ollama-openai-chat:qwen3:0.6b": {"input_price_per_million": 0.01, "output_price_per_million": 0.02},
+    "ollama-openai-chat:gemma3:4b": {"input_price_per_million": 0.02, "output_price_per_million": 0.04},
+    "pydantic-gateway-openai-responses:gpt-5": {"input_price_per_million": 1.25, "output_price_per_million": 10},
+    "snowflake-openai-chat:claude-sonnet-4-6": {"input_price_per_million": 3.3, "output_price_per_million": 16.5},
+    "snowflake-openai-chat:openai-gpt-4.1": {"input_price_per_million": 2.2, "output_price_per_million": 8.8},
+    "vercel-gateway-openai-chat:openai/gpt-5": {"input_price_per_million": 1.25, "output_price_per_million": 10},
+    "vercel-gateway-openai-chat:anthropic/claude-sonnet-4": {
+        "input_price_per_million": 3,
+        "output_price_per_million": 15,
+    },
 }
 
 OPENAI = [
@@ -122,6 +171,8 @@ OPENAI = [
     Worked("openai-chat-completions-e0ba72795839", "gpt-5", (D("2.5") * 8 + D("20") * 82) / M),
     # no answer to a conversation
     Worked("openai-responses-compact-8bfb6eefba10", "gpt-4o-mini", (D("0.15") * 124 + D("0.6") * 268) / M),
+    # a picture that a tool drew: the answer says neither its tokens nor what it cost
+    Worked("openai-responses-32a95e865a9e", "gpt-5", (D("1.25") * 1889 + D("10") * 1434) / M),
     Worked("openai-embeddings-08c984644892", "text-embedding-3-small", D("0.02") * 2 / M),
     Worked("azure-openai-chat-completions-0b41c67c415b", "gpt-5-nano", (D("0.05") * 343 + D("0.4") * 666) / M),
 ]
@@ -262,6 +313,12 @@ OTHERS = [
         (D("0.4") * 8174 + D("1.6") * 30) / M,
         stated=D("0.0133176"),
     ),
+    Worked(
+        "openrouter-chat-completions-07ac9fc19fb7",
+        "openai/gpt-5.2",
+        (D("1.75") * 148 + D("14") * 38) / M,
+        stated=D("0.000791"),
+    ),
     # a fee for each request
     Worked(
         "perplexity-chat-completions-1b4d9e29f804",
@@ -300,8 +357,81 @@ OTHERS = [
         "qwen3",
         (D("0.000001") * (104 - 78) + D("0.0000005") * 78 + D("0.000003") * 330) / M,
     ),
+    Worked("azure-ai-messages-69ed9e532b06", "claude-haiku-4-5", (D("1") * 725 + D("5") * 69) / M),
+    Worked("alibaba-chat-completions-3223b493ecab", "qwen3-max", (D("1.2") * 24 + D("6") * 1668) / M),
+    # Cohere charges rerank by the search: no tokens, one request
+    Worked("cohere-rerank-a527a9324815", "rerank-english-v3.0", D("0.002")),
+    Worked(
+        "doubleword-chat-completions-147f7b3d327a",
+        "Qwen/Qwen3.5-397B-A17B-FP8",
+        (D("0.6") * 261 + D("3.6") * (45 - 32) + D("3") * 32) / M,
+    ),
+    # 132 tokens of reasoning are told of 128 of output: all 128 were reasoning, and no more are charged
+    Worked("doubleword-chat-completions-e52482897d73", "Qwen/Qwen3.5-9B", (D("0.05") * 16 + D("0.3") * 128) / M),
+    Worked("heroku-chat-completions-c3b192ff7507", "claude-3-7-sonnet", (D("3") * 14 + D("15") * 51) / M),
+    # a picture in, whose tokens the answer does not tell from those of the text: all cost what text costs
+    Worked(
+        "huggingface-chat-completions-30b228ecbd22",
+        "Qwen/Qwen2.5-VL-72B-Instruct",
+        (D("0.25") * 269 + D("0.75") * 27) / M,
+    ),
+    Worked(
+        "huggingface-chat-completions-7b957a69f1a1",
+        "meta-llama/llama-3.1-8b-instruct",
+        (D("0.02") * 40 + D("0.05") * 2) / M,
+    ),
+    # every kind of call to a server of one's own
+    Worked("local-compatible-chat-completions-ff8c37734b91", "gpt-5", (D("1.25") * 13 + D("10") * 11) / M),
+    Worked("local-compatible-responses-73960ff595ec", "gpt-5", (D("1.25") * 13 + D("10") * 8) / M),
+    Worked("local-compatible-messages-d5828d723160", "claude-sonnet-4-5", (D("3") * 14 + D("15") * 10) / M),
+    Worked(
+        "local-compatible-completions-ceae06bf57f8",
+        "meta-llama/Llama-3.2-1B-Instruct",
+        (D("0.01") * 9 + D("0.02") * 16) / M,
+    ),
+    Worked("local-compatible-embeddings-3cf88cd8cecd", "intfloat/e5-mistral-7b-instruct", D("0.03") * 11 / M),
+    Worked("mistralrs-chat-completions-347b1ae6be36", "Qwen/Qwen3-4B", (D("0.03") * 41 + D("0.09") * 208) / M),
+    Worked("ollama-chat-completions-2d6d5dd4b9e5", "gpt-oss:20b", (D("0.04") * 172 + D("0.15") * 88) / M),
+    Worked("ollama-chat-completions-cabcb4ef6bda", "gpt-oss:20b", (D("0.04") * 206 + D("0.15") * 194) / M),
+    # the answer says 0 for the prompt: nothing is charged for it
+    Worked("ollama-chat-completions-80c5149165de", "llama3", D("0.06") * 26 / M),
+    Worked("ollama-chat-completions-a636218c5732", "qwen3:0.6b", (D("0.01") * 136 + D("0.02") * 15) / M),
+    Worked("ollama-chat-completions-cfdc5bc36c79", "gemma3:4b", (D("0.02") * 21 + D("0.04") * 16) / M),
+    Worked("pydantic-gateway-responses-83f52503f25e", "gpt-5", (D("1.25") * 494 + D("10") * 5) / M),
+    Worked("pydantic-gateway-responses-df7627e24662", "gpt-5", (D("1.25") * 57 + D("10") * 424) / M),
+    Worked("snowflake-chat-completions-149ac26f1775", "claude-sonnet-4-6", (D("3.3") * 45 + D("16.5") * 73) / M),
+    Worked("snowflake-chat-completions-d77486462046", "openai-gpt-4.1", (D("2.2") * 21 + D("8.8") * 2) / M),
+    Worked(
+        "vercel-gateway-chat-completions-ada87218b739",
+        "anthropic/claude-sonnet-4",
+        (D("3") * 16 + D("15") * 36) / M,
+        stated=D("0.000588"),
+    ),
+    # 64 of the 116 were reasoning; what Vercel states has them twice
+    Worked(
+        "vercel-gateway-chat-completions-4ab36a909769",
+        "openai/gpt-5",
+        (D("1.25") * 63 + D("10") * 116) / M,
+        stated=D("0.00187875"),
+    ),
 ]
 ALL = [*OPENAI, *ANTHROPIC, *GOOGLE, *OTHERS]
+
+# What a recording is tagged with that costs something of its own.
+CLASSES = {
+    *("usage", "usage-cost", "reasoning-tokens", "cache-read", "cache-write", "cache-1h"),
+    *("audio", "image-output", "web-search"),
+}
+# Endpoints that tell usage and are not asked of an upstream: the same providers are, at those of `PATHS`.
+NOT_ASKED = {
+    "cohere/v2/chat": "Cohere is spoken to through its OpenAI-compatible endpoint, and for rerank",
+    "ollama/chat": "Ollama is spoken to through its OpenAI-compatible endpoints",
+    "ollama/embed": "as ollama/chat",
+    "ollama/generate": "as ollama/chat",
+    "batchEmbedContents": "what /v1/embeddings becomes: test_embeddings_of_gemini",
+    "embedContent": "the recording is of Vertex's own host; batchEmbedContents is what is asked",
+}
+NOT_WORKED = {("anthropic", "usage-cost"): "a proxy's recording; Anthropic's own answers state no cost"}
 
 
 def _chat(model: str, **usage: Any) -> dict[str, Any]:
@@ -355,7 +485,8 @@ WRITTEN = [
 
 def _asked(case: Worked, interaction: dict[str, Any]) -> Ask:
     model = f"{entry_of(interaction)}:{case.model}"
-    body = interaction["request"]["body"]
+    recorded = interaction["request"]  # absent where only the answer was kept
+    body = recorded["body"] if recorded else {"messages": [{"role": "user", "content": "hi"}]}
     if dialect_of(interaction) != "gemini":
         return Ask(interaction, gateway_path(interaction["endpoint"], model), {**body, "model": model})
     return Ask(interaction, gateway_path(interaction["endpoint"], model, "?alt=sse" * is_stream(interaction)), body)
@@ -373,6 +504,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Deployment
         config = {"providers": {**recorded, **plain}, "pricing": PRICES}
         with Deployment(tmp_path_factory.mktemp("worked"), upstream.url, config=config) as deployment:
             yield deployment, upstream
+
+
+@needs_traffic
+def test_no_class_of_a_provider_is_left_out() -> None:
+    rows = [row for row in index() if row["status"] == 200 and "usage" in row["kind"]]
+    assert {row["endpoint"] for row in rows} - {*PATHS} == {*NOT_ASKED}
+    worked = {case.id for case in ALL}
+    told = {(row["provider"], kind) for row in rows if row["endpoint"] in PATHS for kind in CLASSES & {*row["kind"]}}
+    held = {(row["provider"], kind) for row in rows if row["id"] in worked for kind in CLASSES & {*row["kind"]}}
+    assert told - held == {*NOT_WORKED}
 
 
 @needs_traffic
@@ -397,6 +538,19 @@ def test_every_class_of_tokens_of_every_provider(place: tuple[Deployment, Upstre
             told = {name: value for name, value in row.items() if value and ("token" in name or name == "price")}
             wrong.append(f"{case.id}: {row['cost']} for {case.exact}, stated {stated}: {json.dumps(told)}")
     assert not wrong, "\n".join(wrong)
+
+
+@needs_traffic
+def test_embeddings_of_gemini(place: tuple[Deployment, Upstream]) -> None:
+    deployment, upstream = place
+    upstream.forget()
+    model = "gemini-embedding-2"
+    recorded = load(next(row for row in index() if row["id"] == "gemini-batchembedcontents-a520463d042a"))
+    upstream.on(f"/v1beta/models/{model}:batchEmbedContents", answer_of(recorded))
+    response = deployment.post("/v1/embeddings", {"model": f"gemini:{model}", "input": "hi"})
+    assert response.status_code == 200, response.text
+    (row,) = deployment.rows(1, request_id=response.headers["x-request-id"])
+    assert D(str(row["cost"])) == D("0.2") * 11 / M, row
 
 
 def test_what_was_not_recorded(place: tuple[Deployment, Upstream]) -> None:
