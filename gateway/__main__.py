@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 import uvicorn
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,6 +17,7 @@ from gateway.accounts.migrate import ACCOUNTS
 from gateway.command_line import arguments, check_folder, listen, overrides_of, reason
 from gateway.observability import logs
 from gateway.settings import Overrides, Settings, SettingsError, load
+from gateway.settings.schema import LocalSection
 from ledger import migrate as ledger_migrate
 
 GRACE_SECONDS = 30
@@ -84,8 +86,20 @@ def prepare(settings: Settings) -> None:
         raise SettingsError(str(error)) from None
     check_folder(settings.data_dir, "data_dir")
     check_folder(settings.spool_root, "spool.folder")
+    _warn_of_local(settings)
     if settings.auto_migrate:
         migrate(settings)
+
+
+def _warn_of_local(settings: Settings) -> None:
+    """The container does not read this file, which may hold keys: what is said in it for the service is unheard."""
+    base = entry.api_base if (entry := settings.providers.get("local")) else None
+    if base is None or urlsplit(base).hostname in ("127.0.0.1", "localhost", "::1"):
+        return
+    said, usual = settings.local, LocalSection()
+    for name in LocalSection.model_fields:
+        if name not in ("port", "server") and getattr(said, name) != getattr(usual, name):
+            _log.warning("local.%s is not used by the local model at %s: set LOCAL_%s there", name, base, name.upper())
 
 
 def migrate(settings: Settings) -> None:

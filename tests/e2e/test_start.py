@@ -86,6 +86,16 @@ def test_several_workers_need_redis(tmp_path: Path) -> None:
     _one_line(_run(tmp_path, "gateway", "--port", "0", "--workers", "2"), "--workers", "redis_url")
 
 
+def test_what_the_local_models_container_does_not_read_is_said(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(
+        "providers: {local: {api_base: 'http://local_llm:11434/v1'}}\nlocal: {slots: 8, context: 2048}\n",
+        encoding="utf-8",
+    )
+    said = _run(tmp_path, "gateway", "--port", "0", "--workers", "2").stderr  # which it does not start with
+    assert "local.slots is not used by the local model at http://local_llm:11434/v1: set LOCAL_SLOTS there" in said
+    assert "local.context" not in said
+
+
 def test_an_any_llm_config_works_unchanged(tmp_path: Path) -> None:
     """Unused keys warn, foreign providers are unavailable with the reason, `pricing` may be null."""
     (tmp_path / "config.yaml").write_text(
