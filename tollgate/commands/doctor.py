@@ -58,8 +58,8 @@ def examine(options: argparse.Namespace) -> Iterator[Finding]:
     yield _database("ledger database", settings.ledger_url)
     yield _redis(settings)
     yield from _model_files(settings.models_dir)
-    yield _port("API port", settings.host, settings.port)
-    yield _port("page port", settings.host, settings.ui_port)
+    yield _port("API port", settings.host, settings.port, settings.caller_timeout_seconds)
+    yield _port("page port", settings.host, settings.ui_port, settings.caller_timeout_seconds)
 
 
 def _finder(settings: Settings) -> Callable[..., str | None]:
@@ -121,9 +121,9 @@ def _model_files(folder: Path) -> Iterator[Finding]:
         yield Finding(f"local model {path.name}", whole, said)
 
 
-def _port(what: str, host: str, port: int) -> Finding:
+def _port(what: str, host: str, port: int, caller_timeout: float) -> Finding:
     try:
-        listen(host, port, "--port").close()
+        listen(host, port, "--port", caller_timeout).close()
     except SettingsError as error:
         return Finding(what, None, f"{error} (fine while Tollgate itself is running)")
     return Finding(what, True, f"{port} is free")
