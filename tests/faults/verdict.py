@@ -103,7 +103,9 @@ def judge(
     problems += [f"rows of nobody's call: {marker}" for marker in set(written) - set(by_marker)]
     problems += _twice(every)
     problems += ledger_problems(cluster)
-    assert not problems, "\n".join([f"{len(problems)} problems", *problems[:20], cluster.log_tail()])
+    letters = cluster.sql("SELECT reason, event_id, resolution FROM usage_dead_letters LIMIT 20") if problems else []
+    said = [f"{len(problems)} problems", *problems[:20], *(f"dead letter: {letter}" for letter in letters)]
+    assert not problems, "\n".join([*said, cluster.log_tail()])
     return _counted(case, load, sum(map(len, asked.values())), every, unasked, missing)
 
 
