@@ -15,7 +15,8 @@ from typing import Any, Final, Protocol
 
 from usage_contract.money import pico_from_decimal, tokens_cost
 
-_MILLISECONDS_PER_HOUR: Final = 3_600_000
+_SECONDS_PER_HOUR: Final = 3_600
+_MILLISECONDS_PER_HOUR: Final = 1_000 * _SECONDS_PER_HOUR
 _PICO_PER_TOKEN: Final = 1_000_000  # of a price of one dollar a million
 _ZERO: Final = Decimal(0)
 
@@ -209,6 +210,7 @@ CONFIG_AMOUNTS: Final[Mapping[str, str]] = {
     "price_per_request": "per_request",
     "price_per_audio_hour": "per_audio_hour",
 }
+_PER_SECOND: Final = "price_per_second"  # of audio, said instead of an hour's
 
 
 def cost_pico(price: Price, usage: UsageCounts) -> int:
@@ -267,10 +269,12 @@ def from_json(data: Mapping[str, Any]) -> Price:
 
 def from_config(data: Mapping[str, Any]) -> Price:
     """A price as config files and `/v1/pricing` write it. Raises PriceInvalid, naming the field."""
-    _refuse_unknown(data, {*CONFIG_RATES, *CONFIG_AMOUNTS})
+    _refuse_unknown(data, {*CONFIG_RATES, *CONFIG_AMOUNTS, _PER_SECOND})
     given = {name: value for name, value in data.items() if value is not None}
     rates = {into: amount(given[name], name) for name, into in CONFIG_RATES.items() if name in given}
     amounts = {into: amount(given[name], name) for name, into in CONFIG_AMOUNTS.items() if name in given}
+    if _PER_SECOND in given:
+        amounts["per_audio_hour"] = amount(given[_PER_SECOND], _PER_SECOND) * _SECONDS_PER_HOUR
     return _with_amounts(Price(rates=Rates(**rates)), amounts)
 
 

@@ -16,12 +16,13 @@ from gateway.pricing import CONFIG_AMOUNTS, CONFIG_RATES, Price, from_config, to
 from gateway.routes.deps import ActorDep, KeyRoute, MasterRoute, PartsDep
 from gateway.routes.exact_json import exact_json
 from gateway.routes.fields import Body, Identifier, Limit, Moment, PathId, Skip, exact
+from gateway.settings import UsdPerSecond
 from wire.errors import NotFound
 
 router = APIRouter(tags=["pricing"])
 _readers = APIRouter(prefix="/v1/pricing", route_class=KeyRoute)
 _writers = APIRouter(prefix="/v1/pricing", route_class=MasterRoute)
-_FIELDS = {*CONFIG_RATES, *CONFIG_AMOUNTS}
+_FIELDS = {*CONFIG_RATES, *CONFIG_AMOUNTS, "price_per_second"}
 # Clients of the any-llm gateway read both of every model. What has no price costs nothing.
 _NOTHING = dict.fromkeys(("input_price_per_million", "output_price_per_million"), Decimal(0))
 
@@ -60,11 +61,13 @@ class Amounts(BaseModel):
 
 
 class SetPrice(Amounts, Body):
-    """`effective_at` null: from now on. What was called before is not priced anew."""
+    """`effective_at` null: from now on. What was called before is not priced anew. `price_per_second` of audio is
+    another way to say `price_per_audio_hour`, and is shown as that."""
 
     model_key: ModelKey
     input_price_per_million: Usd
     output_price_per_million: Usd
+    price_per_second: Annotated[UsdPerSecond, BeforeValidator(exact), Field(decimal_places=12)] = None
     effective_at: Moment | None = None
 
 
@@ -86,7 +89,7 @@ class PriceInfo(Amounts):
 
 @_writers.post("", summary="Set the price of a model", response_model=PriceInfo)
 def set_price(body: SetPrice, parts: PartsDep, actor: ActorDep) -> Response:
-    price = {name: amount for name in sorted(_FIELDS) if (amount := getattr(body, name)) is not None}
+    price = to_config(from_config(body.model_dump(include=_FIELDS)))
     key = price_key(parts.models.providers, body.model_key)
     return exact_json(_row(parts.accounts.prices.put(actor, key, price, body.effective_at)))
 

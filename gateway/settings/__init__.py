@@ -18,6 +18,7 @@ from gateway.settings.schema import (
     Settings,
     SpoolSection,
     UpstreamSection,
+    UsdPerSecond,
 )
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "SettingsError",
     "SpoolSection",
     "UpstreamSection",
+    "UsdPerSecond",
     "load",
     "with_dotenv",
 ]

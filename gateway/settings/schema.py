@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo
 
 from gateway.settings.zones import zone_of
 from wire.neutral import DialectName, DoorName
@@ -22,6 +22,21 @@ def _exact(value: Any) -> Any:
 
 
 Usd = Annotated[Decimal, BeforeValidator(_exact), Field(ge=0, le=Decimal("1000000"), allow_inf_nan=False)]
+
+
+def _instead_of_hours(value: Decimal | None, info: ValidationInfo) -> Decimal | None:
+    if value is not None and info.data.get("price_per_audio_hour") is not None:
+        raise ValueError("give this or price_per_audio_hour, not both")
+    return value
+
+
+# Below `price_per_audio_hour` in a model, which is the same said of an hour.
+UsdPerSecond = Annotated[
+    Decimal | None,
+    BeforeValidator(_exact),
+    Field(ge=0, le=Decimal("250"), allow_inf_nan=False),
+    AfterValidator(_instead_of_hours),
+]
 
 
 def _zone(name: str) -> str:
@@ -53,6 +68,7 @@ class PriceSettings(Section):
     price_per_image: Usd | None = None
     price_per_web_search: Usd | None = None
     price_per_audio_hour: Usd | None = None
+    price_per_second: UsdPerSecond = None  # of audio
 
 
 class ProviderSettings(Section):

@@ -426,7 +426,9 @@ class TestPricing:
 
         assert cost(1) == 0.00014  # 1000 at 0.10 and 100 at 0.40 dollars a million
         classes = {"input_price_per_million": 1, "output_price_per_million": 2, "price_per_request": 0.5}
-        made(place, "/v1/pricing", {"model_key": "openai:gpt-4.1-nano", **classes})
+        of_sound = {"price_per_second": 0.0001}
+        shown = made(place, "/v1/pricing", {"model_key": "openai:gpt-4.1-nano", **classes, **of_sound})
+        assert shown["price_per_audio_hour"] == 0.36
         assert cost(2) == 0.5012
         later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
         free = dict.fromkeys(classes, 0)
@@ -450,6 +452,8 @@ class TestPricing:
             ('"input_price_per_million": Infinity', "input_price_per_million"),
             ('"output_price_per_million": 1e300', "output_price_per_million"),
             ('"price_per_request": "much"', "price_per_request"),
+            ('"price_per_second": 251', "price_per_second"),
+            ('"price_per_second": 1, "price_per_audio_hour": 1', "price_per_second"),
             ('"model_key": "gpt"', "model_key"),
             ('"model_key": ":"', "model_key"),
             ('"model_key": "openai:\\u0000"', "model_key"),

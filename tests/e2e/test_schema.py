@@ -146,6 +146,7 @@ FIELDS: dict[str, dict[str, dict[str, str]]] = {
         "price_per_request": MONEY,
         "price_per_image": MONEY,
         "price_per_audio_hour": MONEY,
+        "price_per_second": MONEY,
         "effective_at": TIMES,
     },
 }

@@ -74,6 +74,7 @@ PRICES: dict[str, dict[str, float]] = {
         "cache_write_price_per_million": 0.275,
         "output_price_per_million": 1.32,
     },
+    "openai:heard": {"input_price_per_million": 0, "output_price_per_million": 0, "price_per_second": 0.0002},
     "openai:drawn": {"input_price_per_million": 1, "output_price_per_million": 2, "price_per_image": 0.04},
     "voyage-openai-chat:voyage-3-lite": {"input_price_per_million": 0.02, "output_price_per_million": 0},
     "llamacpp-openai-chat:qwen3": {
@@ -581,14 +582,18 @@ def test_pictures_and_sound_by_their_own_units(place: tuple[Deployment, Upstream
     heard = {"text": "hi", "usage": {"type": "duration", "seconds": 90}}
     upstream.on("/v1/audio/transcriptions", Answer(pieces=(json.dumps(heard).encode(),)))
     pictures = deployment.post("/v1/images/generations", {"model": "openai:drawn", "prompt": "a cat", "n": 2})
-    sound = httpx.post(
-        f"{deployment.url}/v1/audio/transcriptions",
-        headers={"Authorization": f"Bearer {deployment.key}"},
-        data={"model": "openai:whisper-1"},
-        files={"file": ("a.wav", b"RIFF", "audio/wav")},
+    by_hour, by_second = (
+        httpx.post(
+            f"{deployment.url}/v1/audio/transcriptions",
+            headers={"Authorization": f"Bearer {deployment.key}"},
+            data={"model": model},
+            files={"file": ("a.wav", b"RIFF", "audio/wav")},
+        )
+        for model in ("openai:whisper-1", "openai:heard")
     )
-    # 0.36 dollars an hour
-    for response, dollars in ((pictures, 2 * D("0.04")), (sound, D("0.36") * 90 / 3600)):
+    # 0.36 dollars an hour, and 0.0002 a second
+    due = ((pictures, 2 * D("0.04")), (by_hour, D("0.36") * 90 / 3600), (by_second, D("0.0002") * 90))
+    for response, dollars in due:
         assert response.status_code == 200, response.text
         (row,) = deployment.rows(1, request_id=response.headers["x-request-id"])
         assert D(str(row["cost"])) == dollars, row

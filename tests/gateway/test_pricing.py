@@ -195,6 +195,12 @@ def test_every_config_name_sets_its_rate() -> None:
     assert price.rates.cache_write_1h == Decimal(data["cache_write_1h_price_per_million"])
 
 
+def test_a_price_of_a_second_is_that_of_an_hour() -> None:
+    price = from_config({"price_per_second": 0.0001})
+    assert price == Price(per_audio_hour=Decimal("0.36"))
+    assert cost_pico(price, Usage(seconds=90)) == 90 * PICO // 10_000
+
+
 def test_a_float_in_a_config_means_what_was_written() -> None:
     price = from_config({"input_price_per_million": 0.1, "output_price_per_million": None})
     assert price.rates == Rates(input=Decimal("0.1"))

@@ -70,6 +70,12 @@ def test_every_section_can_be_set_by_the_environment(tmp_path: Path) -> None:
     )
 
 
+def test_sound_has_one_price(tmp_path: Path) -> None:
+    twice = f'{{"openai:x": {_PRICE[:-1]}, "price_per_second": 0.0001, "price_per_audio_hour": 1}}}}'
+    with pytest.raises(SettingsError, match=r"pricing\.openai:x\.price_per_second"):
+        load(Overrides(data_dir=tmp_path), {"GATEWAY_PRICING": twice})
+
+
 @pytest.mark.parametrize("password", ["plain", r"a\1\g<0>b", "p@ss/w:rd?#[%41] é"])
 def test_the_password_file_is_for_the_url_of_the_config_file_too(tmp_path: Path, password: str) -> None:
     config, secret = tmp_path / "config.yaml", tmp_path / "password"
