@@ -114,13 +114,15 @@ def _as_sse(interaction: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Ask:
-    """One call to make of the gateway; `of` is what it is about, `name` tells its row from others of the same."""
+    """One call to make of the gateway; `of` is what it is about, `name` tells its row from others of the same.
+    `keyless`: by somebody without a key."""
 
     of: dict[str, Any]
     path: str
     body: Any
     headers: dict[str, str] = field(default_factory=dict)
     name: str = ""
+    keyless: bool = False
 
 
 def gateway_path(endpoint: str, model: str, query: str = "") -> str:
@@ -140,13 +142,15 @@ class Got:
 
 def ask_all(deployment: Deployment, asks: Sequence[Ask], *, key: str | None = None) -> list[Got]:
     """Make the calls, a few at a time, in their order."""
-    credential = {"authorization": f"Bearer {key or deployment.key}", "content-type": "application/json"}
+    plain = {"content-type": "application/json"}
+    credential = {"authorization": f"Bearer {key or deployment.key}"}
 
     async def one(client: httpx.AsyncClient, ask: Ask) -> Got:
         content = ask.body if isinstance(ask.body, bytes) else json.dumps(ask.body).encode()
         pieces: list[bytes] = []
         broken = False
-        async with client.stream("POST", ask.path, content=content, headers=credential | ask.headers) as response:
+        headers = plain | ({} if ask.keyless else credential) | ask.headers
+        async with client.stream("POST", ask.path, content=content, headers=headers) as response:
             try:
                 async for piece in response.aiter_bytes():
                     pieces.append(piece)
