@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from tests.e2e.fleet import answer
 from tests.e2e.sentinel import places_with
 from tests.recorded import documents, said
 from tests.replay import Answer, Upstream, answer_of, error, written
+from tests.replay.answers import Gate
 from tests.traffic import index, load, needs_traffic
 
 CHAT, JOBS = "/api/v1/chat", "/api/v1/chat"
@@ -257,6 +259,29 @@ def test_a_turn_without_an_answer_is_not_kept(place: Place) -> None:
     place.upstream.on("/v1/chat/completions", error(400, {"error": {"message": "no"}}), answer(1, 1))
     assert place.ask(user_prompt="one", request_id="failed").status_code == 400
     assert whole(place.ask(user_prompt="two", request_id="failed"))["history"]["messages"] == 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_turn_that_its_caller_did_not_wait_for_is_not_kept(place: Place, stream: bool) -> None:
+    gate = Gate()
+    held = answer_of(written("openai-chat-stream" if stream else "openai-chat"))
+    place.upstream.forget()
+    place.upstream.on("/v1/chat/completions", replace(held, length=False, gates={4 if stream else 0: gate}))
+    body = json.dumps({"user_prompt": "and then?", "request_id": f"left-{stream}", "stream": stream}).encode()
+    host, port = place.deployment.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as caller:
+        head = f"POST {CHAT} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: {len(body)}\r\n\r\n"
+        caller.sendall(head.encode() + body)
+        place.upstream.wait(calls=1)
+        if stream:
+            assert caller.recv(100)
+    httpx.get(place.deployment.url + "/health")  # by when it is answered, the gateway has seen who left
+    gate.open()
+    place.upstream.wait(finished=1)
+    place.deployment.rows(1, session_id=f"left-{stream}")
+    place.upstream.forget()
+    place.upstream.on("/v1/chat/completions", answer(10, 5))
+    assert whole(place.ask(user_prompt="again", request_id=f"left-{stream}"))["history"]["messages"] == 0
 
 
 def test_dialogues_are_listed_read_and_deleted_by_their_user_alone(place: Place) -> None:
