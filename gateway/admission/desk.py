@@ -16,6 +16,7 @@ from ledger.threads import in_thread
 log = logging.getLogger(__name__)
 
 WAIT_SECONDS: Final = 2.0
+LEDGER_SECONDS: Final = 5.0  # a slow answer is worth more to who can pay than a quick refusal
 _LOOK_AGAIN_SECONDS: Final = 0.03  # for what other gateways release
 _RECONCILE_SECONDS: Final = 10.0
 _FRESH_MS: Final = 5000
@@ -87,11 +88,12 @@ class _Tracked:
 
 
 class Desk:
-    """One per process. `run` it while calls are served."""
+    """One per process. `run` it while calls are served. `wait_seconds`: for what other calls hold of a budget."""
 
-    def __init__(self, counter: Counter, spent: SpentReader) -> None:
+    def __init__(self, counter: Counter, spent: SpentReader, *, wait_seconds: float = WAIT_SECONDS) -> None:
         self._counter = counter
         self._spent = spent
+        self._wait_seconds = wait_seconds
         self._queues: dict[str, _Queue] = {}
         self._tracked: OrderedDict[str, _Tracked] = OrderedDict()
         self._loading: dict[str, asyncio.Task[None]] = {}
@@ -138,7 +140,7 @@ class Desk:
 
     async def _try(self, demand: Demand) -> Verdict:
         """Asks the ledger first where a budget is not known yet. Raises LedgerAway."""
-        end = asyncio.get_running_loop().time() + WAIT_SECONDS
+        end = asyncio.get_running_loop().time() + LEDGER_SECONDS
         while True:
             verdict = await self._counter.admit(demand)
             if verdict.code != "unknown":
@@ -157,7 +159,7 @@ class Desk:
             self._loading[money.id] = task
             task.add_done_callback(lambda done: self._loaded(money, done))
         try:
-            async with asyncio.timeout(WAIT_SECONDS):
+            async with asyncio.timeout(LEDGER_SECONDS):
                 await asyncio.shield(task)
         except TimeoutError as error:
             raise LedgerAway from error
@@ -175,7 +177,12 @@ class Desk:
         loop = asyncio.get_running_loop()
 
         def unconfirmed() -> list[str]:
-            return asyncio.run_coroutine_threadsafe(self._counter.unconfirmed(money), loop).result(WAIT_SECONDS)
+            asking = self._counter.unconfirmed(money)
+            try:
+                return asyncio.run_coroutine_threadsafe(asking, loop).result(WAIT_SECONDS)
+            except RuntimeError:  # the loop has ended before the ledger answered
+                asking.close()
+                raise
 
         try:
             base, stored = await in_thread(self._spent, money.spending, unconfirmed)
@@ -186,9 +193,9 @@ class Desk:
         await self._counter.rebase(money, version, base, list(stored))
 
     async def _wait(self, demand: Demand, money: Money) -> Verdict:
-        """In order, for at most WAIT_SECONDS. The last verdict stands."""
+        """In order, for so long at most. The last verdict stands."""
         clock = asyncio.get_running_loop().time
-        end = clock() + WAIT_SECONDS
+        end = clock() + self._wait_seconds
         queue = self._queues.setdefault(money.id, _Queue())
         queue.waiting += 1
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -101,7 +102,10 @@ def test_one_removed_for_ever_with_a_full_spool(cluster: Cluster, package_server
         note(counts)
         assert counts.answered + counts.refused == each.calls, each.unanswered()
         assert counts.lost == 0
-    assert {made.status for made in filling.made if made.outcome == "refused"} == {503}
+    refused = Counter(made.status for made in filling.made if made.outcome == "refused")
+    # Who was refused by an upstream and cannot be written down for the next one gets the upstream's own error.
+    assert set(refused) <= {503, 502}, refused
+    assert refused[503] > refused[502], refused
     assert load.outcomes()["answered"] == SIZE.calls
     assert len(cluster.folders()) == len(cluster.gateways)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.accounts.policies import NOTHING
 from gateway.accounts.policy import BudgetRule, LimitRule, Limits, Policy
-from gateway.admission.desk import Desk
+from gateway.admission.desk import WAIT_SECONDS, Desk
 from gateway.admission.in_memory import InMemory
 from gateway.admission.rules import Spending
 from gateway.calls.ask import Ask
@@ -56,13 +56,13 @@ class NoPrices:
 
 
 class Place:
-    def __init__(self) -> None:
+    def __init__(self, *, wait_seconds: float = WAIT_SECONDS) -> None:
         settings = Settings(pricing={"openai:priced": PRICE, "openai:free": FREE, "openai:cheap": PRICE})
         providers = build_providers(settings, lambda entry, names, variables: "key")
         self.ledger = Ledger()
         self.models = Models(settings, providers, catalogue(), NoPrices(), lambda: datetime.now(UTC))
         self.counter = InMemory()
-        self.desk = Desk(self.counter, self.ledger.read)
+        self.desk = Desk(self.counter, self.ledger.read, wait_seconds=wait_seconds)
         self.sizes = Sizes(self.models)
         self.answers = LimitAnswers(Metrics(), "local")
         self._calls = 0

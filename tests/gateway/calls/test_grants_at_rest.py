@@ -40,7 +40,7 @@ def test_nothing_is_left_over(steps: list[tuple[int, str, int, bool]]) -> None:
 
 
 async def _walk(steps: list[tuple[int, str, int, bool]]) -> None:
-    place = Place()
+    place = Place(wait_seconds=0)
     targets = {
         "priced": both(RULES["concurrent"], RULES["money"], RULES["provider"]),
         "cheap": both(RULES["tokens"], RULES["provider"]),
