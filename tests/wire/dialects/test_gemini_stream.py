@@ -226,7 +226,7 @@ def test_an_error_after_the_200(wrap: Any) -> None:
     parser = DIALECT.stream_parser()
     assert parser.feed(event(chunk({"text": "a"})))
     assert parser.feed(event(body)) == [
-        Failed(status=429, code="RESOURCE_EXHAUSTED", message="slow", type="rate_limit_error")
+        Failed(status=429, code="RESOURCE_EXHAUSTED", message="slow", type="rate_limit_error", kind=UpstreamRateLimited)
     ]
     assert parser.feed(event(chunk({"text": "b"}))) == []
     assert parser.close() == []

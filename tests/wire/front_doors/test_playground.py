@@ -128,7 +128,7 @@ def test_the_account_is_asked_for_at_the_end_alone() -> None:
         (UpstreamUnavailable("host"), 500, "provider_failure", "Provider API failure"),
         (UpstreamTimedOut("slow"), 500, "provider_failure", "Provider API failure"),
         (UpstreamMalformed("odd"), 500, "provider_failure", "Provider API failure"),
-        (NotReady("draining"), 503, "not_ready", "draining"),
+        (NotReady("draining"), 503, "not_ready", "Service unavailable"),
         (BadRequest("wrong", param="x"), 400, "invalid_request_error", "wrong"),
     ],
 )
