@@ -16,7 +16,7 @@ from gateway.pricing import CONFIG_AMOUNTS, CONFIG_RATES, Price, from_config, to
 from gateway.routes.deps import ActorDep, KeyRoute, MasterRoute, PartsDep
 from gateway.routes.exact_json import exact_json
 from gateway.routes.fields import Body, Identifier, Limit, Moment, PathId, Skip, exact
-from gateway.settings import UsdPerSecond
+from gateway.settings import InsteadOfHours
 from wire.errors import NotFound
 
 router = APIRouter(tags=["pricing"])
@@ -36,6 +36,9 @@ def _key(name: str) -> str:
 ModelKey = Annotated[Identifier, AfterValidator(_key)]
 Usd = Annotated[
     Decimal, BeforeValidator(exact), Field(ge=0, le=Decimal(1_000_000), decimal_places=12, allow_inf_nan=False)
+]
+_UsdPerSecond = Annotated[
+    Decimal, BeforeValidator(exact), Field(ge=0, le=Decimal(250), decimal_places=12, allow_inf_nan=False)
 ]
 AsOf = Annotated[Moment | None, Query(description="what was, or will be, in force then; default: now")]
 
@@ -67,7 +70,7 @@ class SetPrice(Amounts, Body):
     model_key: ModelKey
     input_price_per_million: Usd
     output_price_per_million: Usd
-    price_per_second: Annotated[UsdPerSecond, BeforeValidator(exact), Field(decimal_places=12)] = None
+    price_per_second: Annotated[_UsdPerSecond | None, InsteadOfHours] = None
     effective_at: Moment | None = None
 
 

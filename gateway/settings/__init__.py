@@ -8,6 +8,7 @@ from gateway.settings.schema import (
     AuthSection,
     ByokSection,
     HistorySection,
+    InsteadOfHours,
     JobsSection,
     LimitsSettings,
     LlmServerSection,
@@ -18,7 +19,6 @@ from gateway.settings.schema import (
     Settings,
     SpoolSection,
     UpstreamSection,
-    UsdPerSecond,
 )
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "AuthSection",
     "ByokSection",
     "HistorySection",
+    "InsteadOfHours",
     "JobsSection",
     "LimitsSettings",
     "LlmServerSection",
@@ -39,7 +40,6 @@ __all__ = [
     "SettingsError",
     "SpoolSection",
     "UpstreamSection",
-    "UsdPerSecond",
     "load",
     "with_dotenv",
 ]

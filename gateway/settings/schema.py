@@ -30,13 +30,9 @@ def _instead_of_hours(value: Decimal | None, info: ValidationInfo) -> Decimal | 
     return value
 
 
-# Below `price_per_audio_hour` in a model, which is the same said of an hour.
-UsdPerSecond = Annotated[
-    Decimal | None,
-    BeforeValidator(_exact),
-    Field(ge=0, le=Decimal("250"), allow_inf_nan=False),
-    AfterValidator(_instead_of_hours),
-]
+# Of a field below `price_per_audio_hour` in its model, which is the same said of an hour.
+InsteadOfHours = AfterValidator(_instead_of_hours)
+_UsdPerSecond = Annotated[Decimal, BeforeValidator(_exact), Field(ge=0, le=Decimal("250"), allow_inf_nan=False)]
 
 
 def _zone(name: str) -> str:
@@ -68,7 +64,7 @@ class PriceSettings(Section):
     price_per_image: Usd | None = None
     price_per_web_search: Usd | None = None
     price_per_audio_hour: Usd | None = None
-    price_per_second: UsdPerSecond = None  # of audio
+    price_per_second: Annotated[_UsdPerSecond | None, InsteadOfHours] = None  # of audio
 
 
 class ProviderSettings(Section):

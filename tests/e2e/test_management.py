@@ -377,6 +377,7 @@ class TestBudgets:
 class TestPricing:
     def test_a_price_is_set_read_and_taken_back(self, place: Deployment) -> None:
         body = {"model_key": "OpenAI/house/model", "input_price_per_million": 0.1, "output_price_per_million": 0.3}
+        body |= {"price_per_second": None, "price_per_image": None, "effective_at": None}
         text = place.post("/v1/pricing", json.dumps(body).encode(), key=MASTER_KEY).text
         assert '"input_price_per_million":0.1,' in text
         found = json.loads(text)
